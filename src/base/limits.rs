@@ -1,0 +1,50 @@
+//! Every bound of the broker, in one place.
+//!
+//! Invariants: the `const` assertions at the end relate the limits to each other.
+
+/// Kafka's longest topic name.
+pub const TOPIC_NAME_BYTES_MAX: usize = 249;
+/// The largest request frame, Kafka's `socket.request.max.bytes` default.
+pub const REQUEST_BYTES_MAX: usize = 100 * 1024 * 1024;
+/// What one connection may read from its socket in one turn before others get theirs.
+pub const CONNECTION_TURN_BYTES_MAX: usize = 1024 * 1024;
+/// The receive buffer that all connections of a core share.
+pub const RECEIVE_BUFFER_BYTES: usize = 256 * 1024;
+/// The size at which a private buffer for a frame that does not fit the shared one starts; it doubles as bytes arrive.
+pub const FRAME_BUFFER_BYTES_MIN: usize = 64 * 1024;
+/// Connections one core serves; one more is closed at once.
+pub const CONNECTIONS_PER_CORE_MAX: usize = 20_000;
+/// Requests of one connection answered together.
+pub const PIPELINED_REQUESTS_MAX: usize = 1024;
+/// Bytes of requests that one connection may have copied, because they wait for others or for another core. One request may go beyond it.
+pub const HELD_REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Partitions, or topics, that one Produce or Fetch request may name: each costs far more memory than its bytes on the wire.
+pub const REQUEST_PARTITIONS_MAX: usize = 100_000;
+/// Messages that may wait at a core for one other before its connections stop to take requests.
+pub const MESH_BACKLOG_MAX: usize = 16 * 1024;
+/// Messages that may wait at a thread for one other. Requests stop long before, at [`MESH_BACKLOG_MAX`]; above that come only the
+/// answers to what was taken in, which may all be there at once.
+pub const MESH_OVERFLOW_MAX: usize = 1024 * 1024;
+/// The longest time a fetch may wait, whatever `max_wait_ms` asks for.
+pub const FETCH_WAIT_MS_MAX: i32 = 5 * 60 * 1000;
+/// The most a fetch answer carries, Kafka's `fetch.max.bytes` of a broker.
+pub const FETCH_RESPONSE_BYTES_MAX: usize = 55 * 1024 * 1024;
+/// Ranges below this are copied, larger ones spliced.
+pub const SPLICE_BYTES_MIN: usize = 64 * 1024;
+/// One splice call moves at most this much.
+pub const SPLICE_QUANTUM_BYTES: usize = 512 * 1024;
+/// What one compressed batch may grow to when it is checked.
+pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How much of a compressed batch is checked on the core; what needs more is checked beside it.
+pub const DECOMPRESS_ON_CORE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Partitions in one CreateTopics request, over all its topics.
+pub const PARTITIONS_PER_REQUEST_MAX: i32 = 10_000;
+/// Cores of one node: broker ids are `node_id * 1000 + core`.
+pub const CORES_MAX: usize = 1000;
+
+const _: () = assert!(FRAME_BUFFER_BYTES_MIN <= RECEIVE_BUFFER_BYTES);
+const _: () = assert!(RECEIVE_BUFFER_BYTES <= CONNECTION_TURN_BYTES_MAX);
+const _: () = assert!(CONNECTION_TURN_BYTES_MAX <= REQUEST_BYTES_MAX);
+const _: () = assert!(PIPELINED_REQUESTS_MAX < MESH_BACKLOG_MAX && MESH_BACKLOG_MAX < MESH_OVERFLOW_MAX);
+const _: () = assert!(DECOMPRESS_ON_CORE_BYTES_MAX <= DECOMPRESSED_BATCH_BYTES_MAX);
+const _: () = assert!(SPLICE_BYTES_MIN <= SPLICE_QUANTUM_BYTES);
