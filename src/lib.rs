@@ -19,3 +19,4 @@
 //! | `server` | assembly | base, wire, io, log, net, coordinator, replication, cluster, shard, control, api, admin |
 
 pub mod base;
+pub mod wire;
