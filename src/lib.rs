@@ -19,4 +19,5 @@
 //! | `server` | assembly | base, wire, io, log, net, coordinator, replication, cluster, shard, control, api, admin |
 
 pub mod base;
+pub mod io;
 pub mod wire;

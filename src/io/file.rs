@@ -1,0 +1,332 @@
+//! One open file: positioned reads and writes, reads that do not wait for the disk, and questions about the page cache.
+//!
+//! `Send + Sync`, any thread. A call may block for as long as the disk takes, unless its name starts with `try_` or its text says otherwise.
+//! Positions and lengths are bytes from the start of the file. There is no file cursor, so any number of readers may share one `File`.
+
+use std::fs;
+use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::features::{self, Feature};
+
+/// Linux takes at most this many slices in one `pwritev` (`UIO_MAXIOV`).
+const SLICES_PER_WRITE_MAX: usize = 1024;
+
+/// An open file. Dropping it closes it.
+#[derive(Debug)]
+pub struct File {
+    file: fs::File,
+    /// The file system answered EOPNOTSUPP to `RWF_NOWAIT` once: not asked again. Written at most once in practice.
+    read_no_wait_refused: AtomicBool,
+    /// `cachestat` was refused for this file (EPERM for a file of another owner, EOPNOTSUPP on some file systems).
+    cachestat_refused: AtomicBool,
+}
+
+/// Bytes of a file that are to be sent or read. Cheap to clone; the file stays open while a range of it lives, even when its name is gone.
+#[derive(Clone, Debug)]
+pub struct FileRange {
+    pub file: Arc<File>,
+    pub position: u64,
+    pub len: usize,
+}
+
+impl FileRange {
+    /// Where the range ends, exclusive.
+    pub fn end(&self) -> u64 {
+        self.position + self.len as u64
+    }
+
+    /// The part of this range that starts `skip` bytes in and is at most `len` long.
+    pub fn part(&self, skip: usize, len: usize) -> FileRange {
+        let skip = skip.min(self.len);
+        FileRange { file: self.file.clone(), position: self.position + skip as u64, len: len.min(self.len - skip) }
+    }
+}
+
+impl File {
+    fn new(file: fs::File) -> File {
+        File { file, read_no_wait_refused: AtomicBool::new(false), cachestat_refused: AtomicBool::new(false) }
+    }
+
+    /// Opens an existing file for reading.
+    pub fn open_read(path: &Path) -> io::Result<File> {
+        fs::File::open(path).map(File::new)
+    }
+
+    /// Opens an existing file for reading and writing, and leaves its bytes as they are.
+    pub fn open_write(path: &Path) -> io::Result<File> {
+        fs::OpenOptions::new().read(true).write(true).open(path).map(File::new)
+    }
+
+    /// Opens a file for reading and writing; one that is not there yet is created empty, one that is there keeps its bytes.
+    pub fn create(path: &Path) -> io::Result<File> {
+        fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map(File::new)
+    }
+
+    /// Creates a file for reading and writing; one that is there already is an error (`AlreadyExists`).
+    pub fn create_new(path: &Path) -> io::Result<File> {
+        fs::OpenOptions::new().read(true).write(true).create_new(true).open(path).map(File::new)
+    }
+
+    /// The file's length. Does not wait for the disk.
+    pub fn size(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Milliseconds since 1970 at which the file's bytes last changed.
+    pub fn modified_ms(&self) -> io::Result<i64> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = self.file.metadata()?;
+        Ok(metadata.mtime() * 1000 + metadata.mtime_nsec() / 1_000_000)
+    }
+
+    /// Another descriptor of the same open file, for whoever must own one.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.file.as_fd().try_clone_to_owned()
+    }
+
+    /// Writes all `slices`, one after the other, at `position`, with as few `pwritev` as the kernel allows: into the page cache, which is quick unless the
+    /// host throttles writers of dirty pages. `slices` is used up.
+    ///
+    /// # Errors
+    /// The host's. Some of the bytes may have been written then.
+    pub fn write_all_at(&self, mut slices: &mut [IoSlice<'_>], mut position: u64) -> io::Result<()> {
+        IoSlice::advance_slices(&mut slices, 0); // drops leading empty slices
+        while !slices.is_empty() {
+            let count = slices.len().min(SLICES_PER_WRITE_MAX);
+            // SAFETY: IoSlice is ABI-compatible with iovec (std guarantees it), `count` of them are live for the call, and the
+            // kernel only reads through them.
+            let written = unsafe {
+                libc::pwritev(self.file.as_raw_fd(), slices.as_ptr().cast::<libc::iovec>(), count as libc::c_int, position as i64)
+            };
+            match written {
+                -1 => {
+                    let error = io::Error::last_os_error();
+                    if error.kind() != ErrorKind::Interrupted {
+                        return Err(error);
+                    }
+                }
+                0 => return Err(io::Error::new(ErrorKind::WriteZero, "the file system took no bytes")),
+                written => {
+                    position += written as u64;
+                    IoSlice::advance_slices(&mut slices, written as usize);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads at `position` into `buffer`; fewer bytes than asked for are no error, 0 is the end of the file.
+    pub fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        loop {
+            match self.file.read_at(buffer, position) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                result => return result,
+            }
+        }
+    }
+
+    /// Fills `buffer` from `position`.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the file ends before, and the host's.
+    pub fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, position)
+    }
+
+    /// Reads what the page cache holds at `position`, without waiting for the disk: up to the first page that is not there. 0 is the end of the
+    /// file. Where the file system refuses such reads, this is a plain read, which may wait.
+    ///
+    /// # Errors
+    /// `WouldBlock` if not even the first byte is in memory, and the host's.
+    pub fn try_read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        if self.has_read_no_wait() {
+            match self.read_no_wait(buffer, position) {
+                Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                    self.read_no_wait_refused.store(true, Ordering::Relaxed);
+                }
+                result => return result,
+            }
+        }
+        self.read_at(buffer, position)
+    }
+
+    /// Whether this file can be read without waiting (preadv2(2), RWF_NOWAIT), as far as is known yet.
+    pub fn has_read_no_wait(&self) -> bool {
+        features::is_on(Feature::ReadNoWait) && !self.read_no_wait_refused.load(Ordering::Relaxed)
+    }
+
+    /// Whether all of a range is in the page cache and ready to be read. Takes microseconds and never waits for the disk.
+    ///
+    /// `cachestat` finds a hole anywhere but also counts pages whose read is still in flight; a one-byte read with `RWF_NOWAIT` answers EAGAIN for
+    /// those. So both are asked. Where neither works the answer is `true`: nothing better is known, and the read will wait for the disk.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn resident(&self, position: u64, len: usize) -> io::Result<bool> {
+        if len == 0 {
+            return Ok(true);
+        }
+        let counted = self.count_cached_pages(position, len);
+        if counted.is_some_and(|cached| cached < pages_touched(position, len)) {
+            return Ok(false);
+        }
+        if !self.has_read_no_wait() {
+            return Ok(true);
+        }
+        // In flight means read ahead, and the kernel reads ahead in windows of 128 KiB and more: one probe per window. Without a
+        // count the probes must also find the holes: one per 16 KiB, the smallest step that read-ahead takes.
+        let step = if counted.is_some() { 128 * 1024 } else { 16 * 1024 };
+        let last = position + len as u64 - 1;
+        let mut at = position;
+        loop {
+            match self.try_read_at(&mut [0], at) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+            if at == last {
+                return Ok(true);
+            }
+            at = (at + step).min(last);
+        }
+    }
+
+    /// Cuts the file, or extends it by zeros, to `len` bytes. Also gives back blocks that were preallocated beyond.
+    pub fn truncate(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    /// Gives the range blocks ahead of its data; the file's length does not change. A file system that cannot do it is no error.
+    ///
+    /// # Errors
+    /// `StorageFull` above all.
+    pub fn preallocate(&self, position: u64, len: u64) -> io::Result<()> {
+        if len == 0 || !features::is_on(Feature::Preallocate) {
+            return Ok(());
+        }
+        // SAFETY: plain integers on a descriptor that `self` keeps open.
+        let status = unsafe { libc::fallocate(self.file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, position as i64, len as i64) };
+        ignore_unsupported(status)
+    }
+
+    /// Asks the kernel to begin writing dirty pages of the range to the disk (sync_file_range(2), SYNC_FILE_RANGE_WRITE): bounds the
+    /// amount of dirty memory, and makes nothing durable. May block when the disk's queue is full.
+    pub fn start_writeback(&self, position: u64, len: u64) -> io::Result<()> {
+        if len == 0 || !features::is_on(Feature::StartWriteback) {
+            return Ok(());
+        }
+        // SAFETY: plain integers on a descriptor that `self` keeps open.
+        let status = unsafe { libc::sync_file_range(self.file.as_raw_fd(), position as i64, len as i64, libc::SYNC_FILE_RANGE_WRITE) };
+        ignore_unsupported(status)
+    }
+
+    /// Waits until the bytes, and what is needed to find them, are on the disk (fdatasync(2)).
+    ///
+    /// # Errors
+    /// After any, the kernel may have dropped the pages: trying again would report success for bytes that are lost. Never retry.
+    pub fn data_sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Starts to read the range into the page cache, without waiting for it.
+    pub fn will_need(&self, position: u64, len: u64) -> io::Result<()> {
+        self.advise(position, len, libc::POSIX_FADV_WILLNEED)
+    }
+
+    /// Drops clean pages of the range from the page cache. Dirty ones stay: `data_sync` first to be rid of all.
+    pub fn dont_need(&self, position: u64, len: u64) -> io::Result<()> {
+        self.advise(position, len, libc::POSIX_FADV_DONTNEED)
+    }
+
+    fn advise(&self, position: u64, len: u64, advice: libc::c_int) -> io::Result<()> {
+        // SAFETY: plain integers on a descriptor that `self` keeps open.
+        match unsafe { libc::posix_fadvise(self.file.as_raw_fd(), position as i64, len as i64, advice) } {
+            0 => Ok(()),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+
+    fn read_no_wait(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+        // SAFETY: `slice` describes `buffer`, which is borrowed mutably for the whole call; the kernel writes at most its length.
+        let read = unsafe { libc::preadv2(self.file.as_raw_fd(), &slice, 1, position as i64, libc::RWF_NOWAIT) };
+        if read < 0 { Err(io::Error::last_os_error()) } else { Ok(read as usize) }
+    }
+
+    /// How many pages of the range are in the cache, read or still being read; `None` if the kernel does not tell.
+    fn count_cached_pages(&self, position: u64, len: usize) -> Option<u64> {
+        if !features::is_on(Feature::CacheStat) || self.cachestat_refused.load(Ordering::Relaxed) {
+            return None;
+        }
+        let range = CacheStatRange { offset: position, len: len as u64 };
+        let mut counts = CacheStat::default();
+        // SAFETY: cachestat(2): both pointers are to live structs of the kernel's layout; it writes only `counts`.
+        let status = unsafe { libc::syscall(SYS_CACHESTAT, self.file.as_raw_fd(), &range, &mut counts, 0) };
+        if status == 0 {
+            return Some(counts.cached);
+        }
+        if io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
+            features::switch_off(Feature::CacheStat);
+        } else {
+            self.cachestat_refused.store(true, Ordering::Relaxed);
+        }
+        None
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+fn ignore_unsupported(status: libc::c_int) -> io::Result<()> {
+    if status == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::ESPIPE) => Ok(()),
+        _ => Err(error),
+    }
+}
+
+fn pages_touched(position: u64, len: usize) -> u64 {
+    let page_bytes = page_bytes();
+    (position + len as u64 - 1) / page_bytes - position / page_bytes + 1
+}
+
+/// The size of a page of memory: 4 KiB on x86-64, up to 64 KiB on arm64.
+pub fn page_bytes() -> u64 {
+    // SAFETY: sysconf reads a constant of the system.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as u64 }
+}
+
+/// The number of cachestat(2), the same on every architecture (asm-generic/unistd.h).
+const SYS_CACHESTAT: libc::c_long = 451;
+
+/// `struct cachestat_range` of linux/mman.h.
+#[repr(C)]
+struct CacheStatRange {
+    offset: u64,
+    len: u64,
+}
+
+/// `struct cachestat` of linux/mman.h: all counts are pages.
+#[repr(C)]
+#[derive(Default)]
+struct CacheStat {
+    cached: u64,
+    dirty: u64,
+    writeback: u64,
+    evicted: u64,
+    recently_evicted: u64,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! Tests of `file.rs`.
+
+use super::*;
+use crate::io::features::testing::without;
+
+const MIB: usize = 1024 * 1024;
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i * 31 + i / 251) as u8).collect()
+}
+
+/// A file on the disk of this directory (not tmpfs, where nothing is ever cold) with `len` known bytes, all of them clean.
+fn file_with(len: usize) -> (tempfile::TempDir, File) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = File::create(&directory.path().join("file")).unwrap();
+    file.write_all_at(&mut [IoSlice::new(&pattern(len))], 0).unwrap();
+    file.data_sync().unwrap();
+    (directory, file)
+}
+
+/// Drops the file from the page cache; false where the file system has no disk behind it.
+fn make_cold(file: &File, len: usize) -> bool {
+    file.dont_need(0, len as u64).unwrap();
+    file.try_read_at(&mut [0], len as u64 / 2).is_err()
+}
+
+#[test]
+fn slices_land_one_after_the_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = File::create(&directory.path().join("file")).unwrap();
+    let bytes = pattern(5000);
+    // More slices than one pwritev takes, some of them empty.
+    let mut slices: Vec<IoSlice<'_>> = vec![IoSlice::new(&[])];
+    slices.extend(bytes.chunks(2).map(IoSlice::new));
+    slices.push(IoSlice::new(&[]));
+    file.write_all_at(&mut slices, 7).unwrap();
+    assert_eq!(file.size().unwrap(), 5007);
+    let mut read = vec![0; 5000];
+    file.read_exact_at(&mut read, 7).unwrap();
+    assert_eq!(read, bytes);
+    assert_eq!(file.read_at(&mut read, 4007).unwrap(), 1000);
+    assert_eq!(file.read_at(&mut read, 5007).unwrap(), 0);
+    assert_eq!(file.read_exact_at(&mut read, 8).unwrap_err().kind(), ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn opening_says_what_it_does_to_the_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    assert_eq!(File::open_read(&path).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(File::open_write(&path).unwrap_err().kind(), ErrorKind::NotFound);
+    File::create(&path).unwrap().write_all_at(&mut [IoSlice::new(b"kept")], 0).unwrap();
+    assert_eq!(File::create_new(&path).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    for file in [File::create(&path).unwrap(), File::open_write(&path).unwrap(), File::open_read(&path).unwrap()] {
+        assert_eq!(file.size().unwrap(), 4);
+    }
+    assert!(File::open_read(&path).unwrap().write_all_at(&mut [IoSlice::new(b"x")], 0).is_err());
+}
+
+#[test]
+fn preallocated_blocks_do_not_change_the_size_and_truncate_gives_them_back() {
+    use std::os::unix::fs::MetadataExt;
+    let (_directory, file) = file_with(4096);
+    file.preallocate(0, 4 * MIB as u64).unwrap();
+    assert_eq!(file.size().unwrap(), 4096);
+    file.start_writeback(0, 4096).unwrap();
+    file.truncate(4096).unwrap();
+    assert_eq!(file.size().unwrap(), 4096);
+    assert!(file.file.metadata().unwrap().blocks() * 512 < MIB as u64, "blocks beyond the end stayed");
+}
+
+#[test]
+fn a_read_that_may_not_wait_stops_at_the_first_cold_page() {
+    let (_directory, file) = file_with(4 * MIB);
+    let mut buffer = vec![0; 4 * MIB];
+    assert_eq!(file.try_read_at(&mut buffer, 0).unwrap(), 4 * MIB);
+    assert_eq!(buffer, pattern(4 * MIB));
+    // A hole in the middle. Asking inside it would start read-ahead, and the hole would fill.
+    file.dont_need(2 * MIB as u64, MIB as u64).unwrap();
+    let read = file.try_read_at(&mut buffer, 0).unwrap();
+    if read == 4 * MIB {
+        return; // a file system without a disk behind it
+    }
+    assert!((1..=2 * MIB).contains(&read), "read {read} across a hole at 2 MiB");
+    assert_eq!(buffer[..read], pattern(4 * MIB)[..read]);
+    file.dont_need(2 * MIB as u64, MIB as u64).unwrap();
+    assert_eq!(file.try_read_at(&mut buffer, 2 * MIB as u64).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(file.try_read_at(&mut buffer, 4 * MIB as u64).unwrap(), 0, "the end of the file is no block");
+}
+
+#[test]
+fn residency_sees_a_hole_with_and_without_cachestat() {
+    let (_directory, file) = file_with(4 * MIB);
+    for off in [&[][..], &[Feature::CacheStat]] {
+        without(off, || {
+            file.read_exact_at(&mut vec![0; 4 * MIB], 0).unwrap();
+            assert!(file.resident(0, 4 * MIB).unwrap(), "just read, without {off:?}");
+            assert!(file.resident(5000, 100).unwrap());
+            assert!(file.resident(0, 0).unwrap());
+            // A hole in the middle.
+            file.dont_need(2 * MIB as u64, MIB as u64).unwrap();
+            if file.try_read_at(&mut [0], 2 * MIB as u64 + 4096).is_err() {
+                assert!(!file.resident(0, 4 * MIB).unwrap(), "a hole of 1 MiB, without {off:?}");
+                assert!(!file.resident(3 * MIB as u64 - 4096, 4096).unwrap());
+                assert!(file.resident(0, MIB).unwrap());
+                assert!(file.resident(3 * MIB as u64, MIB).unwrap());
+            }
+        });
+    }
+}
+
+#[test]
+fn without_either_probe_reads_work_and_everything_counts_as_resident() {
+    let (_directory, file) = file_with(MIB);
+    make_cold(&file, MIB);
+    without(&[Feature::CacheStat, Feature::ReadNoWait], || {
+        assert!(file.resident(0, MIB).unwrap());
+        let mut buffer = vec![0; MIB];
+        assert_eq!(file.try_read_at(&mut buffer, 0).unwrap(), MIB, "a plain read fills the buffer");
+        assert_eq!(buffer, pattern(MIB));
+    });
+}
+
+#[test]
+fn a_range_is_cut_within_its_bounds() {
+    let (_directory, file) = file_with(100);
+    let range = FileRange { file: Arc::new(file), position: 10, len: 50 };
+    assert_eq!(range.end(), 60);
+    let part = range.part(20, 1000);
+    assert_eq!((part.position, part.len), (30, 30));
+    assert_eq!(range.part(70, 1).len, 0);
+}
+
+#[test]
+fn pages_are_counted_at_both_ends() {
+    let page = page_bytes();
+    assert_eq!(pages_touched(0, 1), 1);
+    assert_eq!(pages_touched(page - 1, 2), 2);
+    assert_eq!(pages_touched(page, page as usize), 1);
+    assert_eq!(pages_touched(1, page as usize), 2);
+}

@@ -1,0 +1,183 @@
+//! Starts executors: one thread per core, pinned, named `core-N`, with a helper thread for blocking calls that is not pinned.
+//!
+//! Several executors may share one processor. Invariant: when `start_core` has returned `Ok`, the executor runs.
+
+use std::future::Future;
+use std::io;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
+
+use super::keep_alive;
+use crate::io::features;
+
+/// Threads per core that run what would block it. One: such calls are rare, and the order of a log's file operations is kept.
+const BLOCKING_THREADS: usize = 1;
+/// Entries of each of glommio's three rings. Measured: makes no difference to latency; bounds what one round hands to the kernel.
+const RING_DEPTH: usize = 256;
+/// glommio pins this much memory three times over for direct I/O, which this broker does not do: the least it takes.
+const IO_MEMORY_BYTES: usize = 64 * 1024;
+/// After this long a task is asked to yield, and completions are looked at even if tasks are runnable. glommio's default. A core whose thread is stopped
+/// for as long at the wrong moment parks with runnable tasks (see `keep_alive`), so no shorter; tasks that give way by `look_at_ring` need none of it.
+const PREEMPT_AFTER: Duration = Duration::from_millis(100);
+
+/// How one core is started.
+#[derive(Clone, Debug)]
+pub struct CoreOptions {
+    /// The number in the thread's name.
+    pub core: u16,
+    /// The processor to pin to; `None` leaves the placement to the kernel.
+    pub cpu: Option<usize>,
+    /// How long to spin before sleeping: less latency for a whole processor. Only with a pinned core.
+    pub spin: Option<Duration>,
+}
+
+impl CoreOptions {
+    /// A core that runs wherever the kernel likes.
+    pub fn unpinned(core: u16) -> CoreOptions {
+        CoreOptions { core, cpu: None, spin: None }
+    }
+
+    /// A core pinned to `cpu`.
+    pub fn pinned(core: u16, cpu: usize) -> CoreOptions {
+        CoreOptions { core, cpu: Some(cpu), spin: None }
+    }
+}
+
+/// The thread of a started core.
+#[derive(Debug)]
+pub struct CoreThread<T> {
+    thread: JoinHandle<T>,
+}
+
+impl<T> CoreThread<T> {
+    /// Waits until the core's main future is done, and returns its result; `Err` carries the panic that ended it.
+    pub fn join(self) -> thread::Result<T> {
+        self.thread.join()
+    }
+
+    /// Whether the core's main future is done.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// Starts a thread with an executor, makes a future there with `factory` and runs it. The core ends when that future does: tasks that are still detached then
+/// are dropped, so signal them and await them first.
+///
+/// # Errors
+/// The kernel denies io_uring, the processor cannot be pinned to, or there is too little lockable memory; the text says what to do.
+pub fn start_core<F, M, T>(options: CoreOptions, factory: M) -> io::Result<CoreThread<T>>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    // glommio panics, or ends the process, where it could have said what is missing.
+    features::probe_io_uring().map_err(io::Error::other)?;
+    let (started, is_started) = mpsc::channel();
+    // A thread of our own: glommio would add a number to the name.
+    let thread = thread::Builder::new().name(format!("core-{}", options.core)).spawn(move || {
+        let executor = match build(&options) {
+            Ok(executor) => executor,
+            Err(error) => {
+                let _ = started.send(Err(error));
+                // The caller gets the error and drops this thread's handle: nobody sees the panic.
+                std::panic::resume_unwind(Box::new("the executor was not built"));
+            }
+        };
+        let _ = started.send(Ok(()));
+        executor.run(async move {
+            let keep_alive = glommio::spawn_local(keep_alive::run());
+            let result = factory().await;
+            keep_alive.cancel().await;
+            result
+        })
+    })?;
+    match is_started.recv() {
+        Ok(Ok(())) => Ok(CoreThread { thread }),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(io::Error::other("the core's thread died while it was starting")),
+    }
+}
+
+/// Runs a future to its end on an executor of the calling thread, not pinned. For tests and command-line tools.
+pub fn run_here<T>(future: impl Future<Output = T>) -> T {
+    features::probe_io_uring().expect("io_uring");
+    build(&CoreOptions::unpinned(0)).expect("an executor").run(async move {
+        let keep_alive = glommio::spawn_local(keep_alive::run());
+        let result = future.await;
+        keep_alive.cancel().await;
+        result
+    })
+}
+
+fn build(options: &CoreOptions) -> io::Result<glommio::LocalExecutor> {
+    if let Some(cpu) = options.cpu {
+        // glommio unwraps what is an error here: no /sys, or a processor that is offline.
+        let online =
+            glommio::CpuSet::online().map_err(|error| io::Error::other(format!("cannot read the processors from /sys: {error}")))?;
+        if online.filter(|location| location.cpu == cpu).is_empty() {
+            return Err(io::Error::other(format!("processor {cpu} is not online: choose another for core {}", options.core)));
+        }
+    }
+    let mut builder = LocalExecutorBuilder::new(options.cpu.map_or(Placement::Unbound, Placement::Fixed))
+        .io_memory(IO_MEMORY_BYTES)
+        .ring_depth(RING_DEPTH)
+        .preempt_timer(PREEMPT_AFTER)
+        // The default pins the helper to the core's own processor. This one is started before the core is pinned, and may run anywhere.
+        .blocking_thread_pool_placement(PoolPlacement::Unbound(BLOCKING_THREADS));
+    if let Some(spin) = options.spin {
+        builder = builder.spin_before_park(spin);
+    }
+    builder.make().map_err(|error| io::Error::other(format!("core {} cannot start: {error}", options.core)))
+}
+
+/// The processors that this process may run on, in ascending order (sched_getaffinity(2)): what the container or taskset left of the machine.
+pub fn available_cpus() -> io::Result<Vec<usize>> {
+    // SAFETY: cpu_set_t is an array of integers, for which all zero is a value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes at most the size given, which is that of `set`.
+    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: CPU_ISSET reads within `set` for indexes below CPU_SETSIZE.
+    Ok((0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::glommio::run_blocking;
+
+    fn thread_cpus() -> Vec<usize> {
+        available_cpus().unwrap()
+    }
+
+    #[test]
+    fn a_core_has_its_name_and_its_processor_and_its_helper_has_not() {
+        let cpus = available_cpus().unwrap();
+        let cpu = *cpus.last().unwrap();
+        // Two executors on one processor: both must run.
+        let cores = [5, 6].map(|core| {
+            start_core(CoreOptions::pinned(core, cpu), move || async move {
+                (thread::current().name().unwrap().to_owned(), thread_cpus(), run_blocking(thread_cpus).await)
+            })
+            .unwrap()
+        });
+        for (core, number) in cores.into_iter().zip([5, 6]) {
+            let (name, here, helper) = core.join().unwrap();
+            assert_eq!(name, format!("core-{number}"));
+            assert_eq!(here, [cpu]);
+            assert_eq!(helper, cpus, "the helper thread may run anywhere");
+        }
+    }
+
+    #[test]
+    fn a_processor_that_is_not_there_is_an_error_that_names_it() {
+        let error = start_core(CoreOptions::pinned(0, 100_000), || async {}).unwrap_err();
+        assert!(error.to_string().contains("processor 100000 is not online"), "{error}");
+    }
+}
