@@ -20,4 +20,5 @@
 
 pub mod base;
 pub mod io;
+pub mod log;
 pub mod wire;

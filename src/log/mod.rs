@@ -1,0 +1,67 @@
+//! A partition on disk, in Apache Kafka's own format.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `partition_log` | `Log`, the type; a table of its verbs stands there |
+//! | `config`, `error` | what a log is told, and what it answers |
+//! | `append`, `roll`, `read`, `upkeep`, `retention` | its verbs on the core |
+//! | `header_check` | which batches a read may hand out without a look |
+//! | `truncation` | cutting its end, off the core |
+//! | `timestamp_lookup` | from a timestamp to an offset, off the core |
+//! | `jobs` | its background work, performed by helper threads |
+//! | `recovery`, `startup_files`, `cut`, `rebuild`, `walk` | opening a directory, whatever state it is in |
+//! | `format`, `segment`, `offset_index`, `time_index`, `index_builder`, `index_search` | the files of a segment |
+//! | `checkpoint`, `leader_epochs`, `partition_metadata`, `meta_properties`, `clean_shutdown` | the small files beside them |
+//! | `inspect`, `inspect_text` | a look into a directory, for people and tools |
+//! | `data_dir` | which folders of a data directory are partitions |
+//!
+//! A `Log` is owned by one core. What blocks says so, and runs on helper threads.
+
+#![forbid(unsafe_code)]
+
+pub mod append;
+pub mod checkpoint;
+pub mod clean_shutdown;
+pub mod config;
+pub mod cut;
+pub mod data_dir;
+pub mod error;
+pub mod format;
+mod header_check;
+pub mod index_builder;
+pub mod index_search;
+pub mod inspect;
+mod inspect_text;
+pub mod jobs;
+pub mod leader_epochs;
+pub mod meta_properties;
+pub mod offset_index;
+pub mod partition_log;
+pub mod partition_metadata;
+pub mod read;
+mod rebuild;
+pub mod recovery;
+pub mod retention;
+pub mod roll;
+pub mod segment;
+mod startup_files;
+pub mod time_index;
+pub mod timestamp_lookup;
+mod truncation;
+pub mod upkeep;
+pub mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub use append::Appended;
+pub use config::{LogConfig, TimestampType};
+pub use error::LogError;
+pub use jobs::{Job, JobDone};
+pub use leader_epochs::LeaderEpochs;
+pub use partition_log::{Log, LogCounters};
+pub use read::{Corruption, ReadOutcome};
+pub use recovery::{Cut, OpenContext, RecoveryReport};
+pub use segment::{OffsetAndPosition, SegmentOpened, SegmentOpening};
+pub use timestamp_lookup::{FoundTimestamp, TimestampLookup, TimestampQuery};
+pub use upkeep::{Closed, Unflushed};

@@ -1,0 +1,121 @@
+//! What a start makes of the files in a partition's directory, before any segment is opened.
+//!
+//! Blocking; helper threads. Kafka's rules (LogLoader, KAFKA-6264):
+//! - `.deleted` and `.cleaned` files are removed; so is `.swap` above the smallest `.cleaned`: that was a split that did not finish.
+//! - a finished `.swap` replaces the segments it covers, from its base offset up to the last offset in it.
+//! - an index without a log is removed.
+//!
+//! Ours: `next.log.prepared` is removed if empty; if it was in use and the process died before it was named, it gets the name of its first batch's offset.
+
+use std::io;
+use std::path::Path;
+
+use super::cut::Cuttings;
+use super::format::{FileKind, Marking, PREPARED_FILE, SegmentFileName};
+use super::walk::{Walk, Walked};
+use crate::base::Offset;
+use crate::io::{File, directory};
+
+/// What is left: base offsets and sizes of the segments, ascending; and what was done, in words.
+#[derive(Debug, Default)]
+pub(super) struct StartupFiles {
+    pub segments: Vec<(Offset, u64)>,
+    /// Offsets of the producer snapshots.
+    pub snapshots: Vec<Offset>,
+    pub notes: Vec<String>,
+}
+
+/// # Errors
+/// The host's.
+pub(super) fn settle(partition: &Path, cuttings: &Cuttings<'_>) -> io::Result<StartupFiles> {
+    let mut notes = Vec::new();
+    let names = segment_files(partition)?;
+    let smallest_cleaned = names.iter().filter(|(name, _)| name.marking == Marking::Cleaned).map(|(name, _)| name.offset).min();
+    for (name, _) in &names {
+        let unfinished_swap = name.marking == Marking::Swap && smallest_cleaned.is_some_and(|cleaned| name.offset >= cleaned);
+        if matches!(name.marking, Marking::Deleted | Marking::Cleaned) || unfinished_swap {
+            directory::remove_file(&partition.join(name.name()))?;
+        }
+    }
+    finish_swaps(partition, &mut notes)?;
+    settle_prepared(partition, cuttings, &mut notes)?;
+    let names = segment_files(partition)?;
+    let logs: Vec<(Offset, u64)> =
+        names.iter().filter(|(name, _)| name.kind == FileKind::Log).map(|(name, bytes)| (name.offset, *bytes)).collect();
+    for (name, _) in &names {
+        let belongs_to_log = matches!(name.kind, FileKind::OffsetIndex | FileKind::TimeIndex | FileKind::TransactionIndex);
+        if belongs_to_log && logs.binary_search_by_key(&name.offset, |(offset, _)| *offset).is_err() {
+            directory::remove_file(&partition.join(name.name()))?;
+            notes.push(format!("removed {}: there is no log it belongs to", name.name()));
+        }
+    }
+    let snapshots = names.iter().filter(|(name, _)| name.kind == FileKind::ProducerSnapshot).map(|(name, _)| name.offset).collect();
+    Ok(StartupFiles { segments: logs, snapshots, notes })
+}
+
+/// All segment files with their sizes, ascending by offset.
+fn segment_files(partition: &Path) -> io::Result<Vec<(SegmentFileName, u64)>> {
+    let entries = directory::list(partition)?;
+    let files = entries.into_iter().filter(|entry| !entry.is_directory);
+    let mut names: Vec<_> = files.filter_map(|entry| Some((SegmentFileName::parse(&entry.name)?, entry.bytes))).collect();
+    names.sort();
+    Ok(names)
+}
+
+fn finish_swaps(partition: &Path, notes: &mut Vec<String>) -> io::Result<()> {
+    let names = segment_files(partition)?;
+    let swaps: Vec<SegmentFileName> = names.iter().map(|(name, _)| *name).filter(|name| name.marking == Marking::Swap).collect();
+    for log in swaps.iter().filter(|name| name.kind == FileKind::Log) {
+        let end = end_offset_of(&partition.join(log.name()), log.offset)?;
+        for (covered, _) in &names {
+            if covered.marking == Marking::Live
+                && covered.kind != FileKind::ProducerSnapshot
+                && (covered.offset == log.offset || covered.offset > log.offset && covered.offset < end)
+            {
+                directory::remove_file(&partition.join(covered.name()))?;
+            }
+        }
+        notes.push(format!("put {} in the place of the segments from {} to {end}", log.name(), log.offset));
+    }
+    for swap in swaps {
+        directory::rename(&partition.join(swap.name()), &partition.join(swap.with_marking(Marking::Live).name()))?;
+    }
+    Ok(())
+}
+
+/// The offset after the last whole batch, by headers.
+fn end_offset_of(path: &Path, base_offset: Offset) -> io::Result<Offset> {
+    let file = File::open_read(path)?;
+    let size = u32::try_from(file.size()?).unwrap_or(u32::MAX);
+    let mut walk = Walk::new(&file, 0, size);
+    let mut end = base_offset;
+    while let Some(Walked::Batch { header, .. }) = walk.next_header()? {
+        end = header.next_offset();
+    }
+    Ok(end)
+}
+
+fn settle_prepared(partition: &Path, cuttings: &Cuttings<'_>, notes: &mut Vec<String>) -> io::Result<()> {
+    let path = partition.join(PREPARED_FILE);
+    if !directory::exists(&path)? {
+        return Ok(());
+    }
+    let file = File::open_read(&path)?;
+    let size = u32::try_from(file.size()?).unwrap_or(u32::MAX);
+    if size == 0 {
+        return directory::remove_file(&path);
+    }
+    if let Some(Walked::Batch { header, .. }) = Walk::new(&file, 0, size).next_checked()?
+        && header.base_offset >= Offset::ZERO
+    {
+        let name = SegmentFileName { offset: header.base_offset, kind: FileKind::Log, marking: Marking::Live }.name();
+        let taken = File::open_read(&partition.join(&name)).and_then(|log| log.size()).is_ok_and(|bytes| bytes > 0);
+        if !taken {
+            notes.push(format!("named {PREPARED_FILE} {name}: the process ended between a roll and its naming"));
+            return directory::rename(&path, &partition.join(name));
+        }
+    }
+    let moved_to = cuttings.move_file(&path, "prepared", "log")?;
+    notes.push(format!("moved {PREPARED_FILE} ({size} bytes without a whole batch at their start) to {}", moved_to.display()));
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! Tests of the log as a whole: against a model, against Apache Kafka's own directories, against damage.
+
+mod damage;
+mod inspection;
+mod kafka_directories;
+mod lifecycle;
+mod model;
+pub(super) mod support;
+mod upkeep;
