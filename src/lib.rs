@@ -21,4 +21,5 @@
 pub mod base;
 pub mod io;
 pub mod log;
+pub mod net;
 pub mod wire;

@@ -1,0 +1,216 @@
+//! One connection: reads requests, hands them over, sends the answers in order.
+//!
+//! The task of a connection, on its core. Each turn: hand over what has come, look at the mesh, send what is ready, then wait for whichever is first: bytes, the
+//! next answer, or the end. Invariants: nothing is read while answers cannot be written, or while there is no room for more of them; the shared
+//! receive buffer is given back before any wait; a turn is bounded in bytes and requests; `Service::end_of_turn` ends every turn.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_lite::future;
+
+use super::connections::{Connections, Control, Stop};
+use super::inbox::{FrameError, Inbox};
+use super::outbox::{Front, Outbox};
+use super::sender::{SendError, Sender};
+use super::service::{ConnectionInfo, FrameTiming, Sent, Service};
+use super::traffic::add;
+use crate::base::limits::{CONNECTION_TURN_BYTES_MAX, PIPELINED_REQUESTS_MAX};
+use crate::io::clock::monotonic_ns;
+use crate::io::glommio::{Socket, look_at_ring, mark_activity, sleep};
+
+/// Requests handed to the service in one call. Bounds by how far the answers to one call can pass the limit of bytes that wait.
+const FRAMES_PER_CALL_MAX: usize = 64;
+/// How long a connection leaves a service alone that takes no more requests.
+const NO_ROOM_RETRY: Duration = Duration::from_millis(1);
+
+/// Why a connection ends.
+#[derive(Debug)]
+enum End {
+    /// The peer closed it (`None`), or it broke: no news.
+    Peer(Option<io::Error>),
+    /// The broker stops.
+    Stopped,
+    /// The broker closes it, and says why.
+    Cause(String),
+}
+
+/// Serves a connection until it ends, and logs the reason if it is worth it.
+pub(super) async fn serve<S: Service>(core: &Connections<S>, socket: Socket, info: &ConnectionInfo, control: &Control) {
+    let mut connection = Connection {
+        core,
+        socket,
+        info,
+        control,
+        inbox: Inbox::default(),
+        outbox: Outbox::default(),
+        received_ns: 0,
+        turn_bytes: 0,
+        turn_requests: 0,
+    };
+    let end = connection.run().await;
+    match end {
+        End::Cause(reason) => {
+            add(&core.traffic.closed_for_cause, 1);
+            tracing::warn!(peer = %info.peer, connection = info.id, reason, "connection closed");
+        }
+        End::Peer(error) => tracing::debug!(peer = %info.peer, connection = info.id, ?error, "the client closed its connection"),
+        End::Stopped => tracing::debug!(peer = %info.peer, connection = info.id, "connection closed: the broker stops"),
+    }
+}
+
+struct Connection<'a, S: Service> {
+    core: &'a Connections<S>,
+    socket: Socket,
+    info: &'a ConnectionInfo,
+    control: &'a Control,
+    inbox: Inbox,
+    outbox: Outbox,
+    /// When the last read returned.
+    received_ns: u64,
+    /// What was read and handed over since this task last gave way.
+    turn_bytes: usize,
+    turn_requests: usize,
+}
+
+/// What ended a wait.
+enum Event {
+    Received(usize),
+    Answered,
+    Stop,
+    /// The service had no room, and may have some now.
+    LookAgain,
+}
+
+impl<S: Service> Connection<'_, S> {
+    async fn run(&mut self) -> End {
+        loop {
+            mark_activity();
+            let handed_over = self.hand_over();
+            self.inbox.settle(&self.core.buffers);
+            self.core.service.end_of_turn();
+            // What was asked before the bad frame is still answered.
+            if let Err(end) = self.send_ready().await {
+                return end;
+            }
+            if let Err(error) = handed_over {
+                return End::Cause(error.to_string());
+            }
+            if self.control.is_stopping() && self.outbox.is_empty() {
+                return End::Stopped;
+            }
+            if self.turn_bytes >= CONNECTION_TURN_BYTES_MAX || self.turn_requests >= PIPELINED_REQUESTS_MAX {
+                (self.turn_bytes, self.turn_requests) = (0, 0);
+                look_at_ring().await;
+            }
+            if self.takes_requests() && self.inbox.has_whole_frame() {
+                continue;
+            }
+            match self.next_event().await {
+                Ok(Event::Received(0)) => return End::Peer(None),
+                Ok(Event::Received(bytes)) => {
+                    self.received_ns = monotonic_ns();
+                    self.turn_bytes += bytes;
+                    add(&self.core.traffic.bytes_received, bytes);
+                }
+                Ok(Event::Answered | Event::Stop | Event::LookAgain) => {}
+                Err(error) => return End::Peer(Some(error)),
+            }
+        }
+    }
+
+    /// Whether requests may be read and handed over now.
+    fn takes_requests(&self) -> bool {
+        self.outbox.has_room() && self.core.service.has_room() && !self.control.is_stopping()
+    }
+
+    /// Hands whole frames to the service while there is room for their answers.
+    fn hand_over(&mut self) -> Result<(), FrameError> {
+        while self.takes_requests() {
+            let frames_max = FRAMES_PER_CALL_MAX.min(self.outbox.room());
+            let Some((frames, bytes)) = self.inbox.whole_frames(frames_max)? else { return Ok(()) };
+            let count = frames.len();
+            let mut replies = self.core.spare_replies.take();
+            self.core.service.turn(self.info, frames, &mut replies, FrameTiming { received_ns: self.received_ns });
+            let closes = matches!(replies.last(), Some(super::service::Reply::Close(_)));
+            assert!(replies.len() == count || closes, "{count} requests got {} replies", replies.len());
+            self.outbox.push(&mut replies, self.received_ns, monotonic_ns());
+            self.core.spare_replies.set(replies);
+            self.inbox.consume(bytes);
+            self.turn_requests += count;
+            add(&self.core.traffic.requests, count);
+        }
+        Ok(())
+    }
+
+    /// Sends answers from the front as long as they are ready.
+    async fn send_ready(&mut self) -> Result<(), End> {
+        let mut front = self.outbox.pop();
+        if matches!(front, Front::NotYet) {
+            return Ok(());
+        }
+        let mut sent = self.core.spare_sent.take();
+        let mut sender = Sender::new(self.core, &mut self.socket);
+        let closed = loop {
+            match front {
+                Front::Ready(answer) => {
+                    let (tag, bytes) = (answer.response.tag, answer.response.len());
+                    sent.push(Sent { tag, bytes, received_ns: answer.received_ns, ready_ns: answer.ready_ns, sent_ns: 0 });
+                    sender.send(answer.response).await.map_err(end_of)?;
+                }
+                Front::Close(reason) => break Err(End::Cause(reason)),
+                Front::NotYet => break Ok(()),
+            }
+            front = self.outbox.pop();
+        };
+        sender.flush(false).await.map_err(end_of)?;
+        let sent_ns = monotonic_ns();
+        add(&self.core.traffic.answers, sent.len());
+        for answer in sent.drain(..) {
+            self.core.service.sent(self.info, Sent { sent_ns, ..answer });
+        }
+        self.core.spare_sent.set(sent);
+        closed
+    }
+
+    /// Waits for bytes, for the answer at the front, or for the end.
+    async fn next_event(&mut self) -> io::Result<Event> {
+        let is_stopping = self.control.is_stopping();
+        let takes_requests = self.takes_requests();
+        let looks_again = !is_stopping && !self.core.service.has_room();
+        let event = poll_fn(|context| {
+            if !is_stopping && self.control.poll(context, Stop::Gently).is_ready() {
+                return Poll::Ready(Ok(Event::Stop));
+            }
+            if self.outbox.poll_front(context, monotonic_ns).is_ready() {
+                return Poll::Ready(Ok(Event::Answered));
+            }
+            if !takes_requests {
+                return Poll::Pending;
+            }
+            let socket = &mut self.socket;
+            self.inbox.poll_read(&self.core.buffers, |space| socket.poll_read(context, space)).map_ok(Event::Received)
+        });
+        if !looks_again {
+            return event.await;
+        }
+        // Nobody tells when the service has room. Answers go out meanwhile: its room is made by them.
+        let look_again = async {
+            sleep(NO_ROOM_RETRY).await;
+            Ok(Event::LookAgain)
+        };
+        future::or(event, look_again).await
+    }
+}
+
+fn end_of(error: SendError) -> End {
+    match error {
+        SendError::Peer(error) => End::Peer(Some(error)),
+        SendError::File(error) => End::Cause(format!("an answer could not be read from its file: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+//! Connections: bytes in, ordered answers out, file ranges sent from the page cache.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `service` | the seam to whoever answers requests |
+//! | `client` | the blocking client of the admin commands |
+//! | `response` | an answer: bytes and ranges of files |
+//! | `connections` | all connections of a core: accept, limit, stop |
+//! | `connection` | one connection's task |
+//! | `inbox` | bytes received, cut into frames where they lie |
+//! | `outbox` | answers not sent yet, in the order of their requests |
+//! | `sender` | answers to bytes on the wire: gather, copy, sendfile, splice |
+//! | `buffers` | the memory that a core's connections share |
+//! | `traffic` | counters |
+
+mod buffers;
+pub mod client;
+mod connection;
+pub mod connections;
+mod inbox;
+mod outbox;
+pub mod response;
+mod sender;
+pub mod service;
+pub mod traffic;
+
+pub use connections::{ConnectionOptions, Connections};
+pub use response::{Part, Response};
+pub use service::{ConnectionInfo, FrameTiming, Frames, Later, Reply, Sent, Service};
+pub use traffic::Traffic;

@@ -1,0 +1,325 @@
+//! Sends answers: bytes gathered into as few writes as possible, ranges of files in the way that `Transfer` says.
+//!
+//! On a core's thread. Invariants: bytes leave in order, whoever has to wait; file pages go to a splicing call only after they were found, or brought, into
+//! memory, because that call would block the core; no more than one quantum is sent between two looks at the mesh and the ring.
+
+use std::io::{self, ErrorKind, IoSlice};
+
+use super::connections::Connections;
+use super::response::{Part, Response};
+use super::service::Service;
+use super::traffic::add;
+use crate::base::limits::{SPLICE_BYTES_MIN, SPLICE_QUANTUM_BYTES};
+use crate::io::glommio::{Pipe, READ_AHEAD_BYTES, Socket, Task, look_at_ring, read_ahead, spawn};
+use crate::io::{FileRange, Transfer};
+
+/// Bytes gathered for one write.
+const GATHER_BYTES: usize = 128 * 1024;
+/// What is copied to a full socket, to wait there for room (MEASURED: glommio has no readiness poll, but its write waits).
+const WAIT_BYTES: usize = 16 * 1024;
+
+/// Why sending stopped.
+#[derive(Debug)]
+pub(super) enum SendError {
+    /// The peer is gone, or its connection broken: no news.
+    Peer(io::Error),
+    /// Our file could not be read; the answer is cut, so the connection must go.
+    File(io::Error),
+}
+
+/// One round of sending on a connection.
+pub(super) struct Sender<'a, S: Service> {
+    core: &'a Connections<S>,
+    socket: &'a mut Socket,
+    /// Bytes that wait for company: `gathered[..filled]`. Empty while none do.
+    gathered: Box<[u8]>,
+    filled: usize,
+}
+
+impl<'a, S: Service> Sender<'a, S> {
+    pub(super) fn new(core: &'a Connections<S>, socket: &'a mut Socket) -> Sender<'a, S> {
+        Sender { core, socket, gathered: Box::default(), filled: 0 }
+    }
+
+    /// Adds an answer. Its last bytes may still wait for `flush` afterwards.
+    pub(super) async fn send(&mut self, response: Response) -> Result<(), SendError> {
+        self.send_bytes(&response.head).await?;
+        for part in response.rest {
+            match part {
+                Part::Bytes(bytes) => self.send_bytes(&bytes).await?,
+                Part::File(range) if self.is_copied(&range) => self.copy(range).await?,
+                // Large: kept out of the size of every connection's task.
+                Part::File(range) if self.core.options.transfer == Transfer::Splice => Box::pin(self.splice(range)).await?,
+                Part::File(range) => Box::pin(self.sendfile(range)).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what was gathered. `more`: further bytes follow at once.
+    pub(super) async fn flush(&mut self, more: bool) -> Result<(), SendError> {
+        self.write_out(&[], more).await
+    }
+
+    async fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), SendError> {
+        if bytes.len() <= GATHER_BYTES - self.filled {
+            self.space()[..bytes.len()].copy_from_slice(bytes);
+            self.filled += bytes.len();
+            return Ok(());
+        }
+        self.write_out(bytes, true).await
+    }
+
+    /// The free part of the gathering buffer.
+    fn space(&mut self) -> &mut [u8] {
+        if self.gathered.is_empty() {
+            self.gathered = self.core.buffers.take(GATHER_BYTES);
+        }
+        &mut self.gathered[self.filled..GATHER_BYTES]
+    }
+
+    /// Sends the gathered bytes and then `bytes`.
+    async fn write_out(&mut self, bytes: &[u8], more: bool) -> Result<(), SendError> {
+        let total = self.filled + bytes.len();
+        if total == 0 {
+            return Ok(());
+        }
+        let slices = [IoSlice::new(&self.gathered[..self.filled]), IoSlice::new(bytes)];
+        let mut sent = match self.socket.try_send(&slices, more) {
+            Ok(sent) => sent,
+            Err(error) if is_transient(&error) => 0,
+            Err(error) => return Err(SendError::Peer(error)),
+        };
+        if sent < total {
+            add(&self.core.traffic.sends_blocked, 1);
+            let filled = self.filled;
+            // Many connections may wait here: each with what it needs, and the pooled buffer back.
+            let rest: Box<[u8]> = self.gathered[sent.min(filled)..filled].into();
+            self.release();
+            self.socket.write_all(&rest).await.map_err(SendError::Peer)?;
+            sent += rest.len();
+            self.socket.write_all(&bytes[sent - filled..]).await.map_err(SendError::Peer)?;
+        }
+        self.release();
+        add(&self.core.traffic.bytes_sent, total);
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        self.filled = 0;
+        self.core.buffers.give(std::mem::take(&mut self.gathered));
+    }
+
+    fn is_copied(&self, range: &FileRange) -> bool {
+        match self.core.options.transfer {
+            Transfer::Copy => true,
+            Transfer::Auto => range.len < SPLICE_BYTES_MIN,
+            Transfer::Sendfile | Transfer::Splice => false,
+        }
+    }
+
+    /// Reads the range into the gathering buffer, which is sent whenever it is full.
+    async fn copy(&mut self, range: FileRange) -> Result<(), SendError> {
+        let mut done = 0;
+        let mut ahead = ReadAhead::new(&range);
+        while done < range.len {
+            if self.filled == GATHER_BYTES {
+                self.flush(true).await?;
+                self.give_way().await;
+            }
+            let left = range.len - done;
+            let space = self.space();
+            let len = left.min(space.len());
+            let position = range.position + done as u64;
+            let read = match range.file.try_read_at(&mut space[..len], position) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    // Nobody's answer waits for our disk.
+                    self.flush(true).await?;
+                    ahead.bring(self.core, done).await?;
+                    // It is there now, unless memory is very short: then the core waits for it, once.
+                    let space = self.space();
+                    range.file.read_at(&mut space[..left.min(GATHER_BYTES)], position)
+                }
+                result => result,
+            };
+            let read = whole(read.map_err(SendError::File)?, &range)?;
+            self.filled += read;
+            done += read;
+            add(&self.core.traffic.file_bytes_copied, read);
+        }
+        Ok(())
+    }
+
+    async fn sendfile(&mut self, range: FileRange) -> Result<(), SendError> {
+        self.flush(true).await?;
+        let mut done = 0;
+        let mut ahead = ReadAhead::new(&range);
+        while done < range.len {
+            let quantum = SPLICE_QUANTUM_BYTES.min(range.len - done);
+            ahead.ensure(self.core, done, quantum).await?;
+            let position = range.position + done as u64;
+            match self.socket.try_sendfile(&range.file, position, quantum) {
+                Ok(sent) => {
+                    done += whole(sent, &range)?;
+                    add(&self.core.traffic.file_bytes_spliced, sent);
+                    add(&self.core.traffic.bytes_sent, sent);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let mut next = vec![0; WAIT_BYTES.min(quantum)];
+                    // In memory, as far as `ensure` could tell.
+                    let read = whole(range.file.read_at(&mut next, position).map_err(SendError::File)?, &range)?;
+                    done += self.wait_for_room(&next[..read]).await?;
+                }
+                Err(error) if is_transient(&error) => {}
+                // sendfile(2): EINVAL and ENOSYS where the file system has no way to do it.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
+                    return self.copy(range.part(done, range.len)).await;
+                }
+                Err(error) => return Err(blame(error)),
+            }
+            if done < range.len {
+                self.give_way().await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn splice(&mut self, range: FileRange) -> Result<(), SendError> {
+        self.flush(true).await?;
+        let mut pipe = match self.core.pipes.borrow_mut().pop() {
+            Some(pipe) => pipe,
+            None => Pipe::new().map_err(SendError::File)?,
+        };
+        // `filled` bytes of the range went into the pipe, and `done` of them came out of it.
+        let (mut filled, mut done) = (0, 0);
+        let mut ahead = ReadAhead::new(&range);
+        while done < range.len {
+            if pipe.held() == 0 {
+                let quantum = SPLICE_QUANTUM_BYTES.min(range.len - filled);
+                ahead.ensure(self.core, filled, quantum).await?;
+                match pipe.try_fill(&range.file, range.position + filled as u64, quantum) {
+                    Ok(moved) => filled += whole(moved, &range)?,
+                    Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
+                        return self.copy(range.part(done, range.len)).await;
+                    }
+                    Err(error) => return Err(SendError::File(error)),
+                }
+            }
+            match self.socket.try_splice(&mut pipe, filled < range.len) {
+                Ok(sent) => {
+                    done += sent;
+                    add(&self.core.traffic.file_bytes_spliced, sent);
+                    add(&self.core.traffic.bytes_sent, sent);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let mut next = vec![0; WAIT_BYTES];
+                    let read = pipe.read(&mut next).map_err(SendError::File)?;
+                    done += self.wait_for_room(&next[..read]).await?;
+                }
+                Err(error) if is_transient(&error) => {}
+                Err(error) => return Err(blame(error)),
+            }
+            if done < range.len {
+                self.give_way().await;
+            }
+        }
+        assert_eq!(pipe.held(), 0, "bytes of one answer must not be left for the next");
+        let mut pipes = self.core.pipes.borrow_mut();
+        if pipes.len() < super::connections::POOLED_PIPES_MAX {
+            pipes.push(pipe);
+        }
+        Ok(())
+    }
+
+    /// The socket is full: hands it the next bytes by hand, which waits until it has room.
+    async fn wait_for_room(&mut self, next: &[u8]) -> Result<usize, SendError> {
+        add(&self.core.traffic.sends_blocked, 1);
+        self.socket.write_all(next).await.map_err(SendError::Peer)?;
+        add(&self.core.traffic.file_bytes_copied, next.len());
+        add(&self.core.traffic.bytes_sent, next.len());
+        Ok(next.len())
+    }
+
+    /// The end of a turn within a long answer.
+    async fn give_way(&mut self) {
+        self.core.service.end_of_turn();
+        look_at_ring().await;
+    }
+}
+
+/// Brings what is not in memory there, through the ring, a window ahead of what is being sent.
+struct ReadAhead<'a> {
+    range: &'a FileRange,
+    /// Up to here, counted from the start of the range, everything was brought or found. Not asked again: under pressure that might never end.
+    ready: usize,
+    /// The read of the window from `ready` on.
+    next: Option<Task<io::Result<usize>>>,
+}
+
+impl<'a> ReadAhead<'a> {
+    fn new(range: &'a FileRange) -> ReadAhead<'a> {
+        ReadAhead { range, ready: 0, next: None }
+    }
+
+    /// Sees to it that `len` bytes from `done` on are in memory.
+    async fn ensure<S: Service>(&mut self, core: &Connections<S>, done: usize, len: usize) -> Result<(), SendError> {
+        while self.ready < done + len {
+            let from = self.ready.max(done);
+            if self.next.is_none()
+                && self.range.file.resident(self.range.position + from as u64, done + len - from).map_err(SendError::File)?
+            {
+                self.ready = done + len;
+            } else {
+                self.bring(core, from).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the window that starts at `from`, and begins with the one behind it.
+    async fn bring<S: Service>(&mut self, core: &Connections<S>, from: usize) -> Result<(), SendError> {
+        let read = match self.next.take() {
+            Some(task) if self.ready == from => task.await,
+            _ => {
+                add(&core.traffic.cold_reads, 1);
+                read_ahead(&self.range.part(from, READ_AHEAD_BYTES)).await
+            }
+        };
+        let read = whole(read.map_err(SendError::File)?, self.range)?;
+        add(&core.traffic.cold_read_bytes, read);
+        self.ready = from + read;
+        if self.ready < self.range.len {
+            let next = self.range.part(self.ready, READ_AHEAD_BYTES);
+            if !next.file.resident(next.position, next.len).map_err(SendError::File)? {
+                add(&core.traffic.cold_reads, 1);
+                self.next = Some(spawn(async move { read_ahead(&next).await }));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Zero bytes of a file mean that it ends before the range does.
+fn whole(bytes: usize, range: &FileRange) -> Result<usize, SendError> {
+    if bytes > 0 {
+        return Ok(bytes);
+    }
+    let size = range.file.size().unwrap_or(0);
+    Err(SendError::File(io::Error::new(
+        ErrorKind::UnexpectedEof,
+        format!(
+            "expected bytes {}..{} of a segment, but the file ends at {size}: it was cut while it was being sent",
+            range.position,
+            range.end()
+        ),
+    )))
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+/// sendfile and splice have two ends, and one errno: EIO is the disk's.
+fn blame(error: io::Error) -> SendError {
+    if error.raw_os_error() == Some(libc::EIO) { SendError::File(error) } else { SendError::Peer(error) }
+}
