@@ -19,6 +19,7 @@
 //! | `server` | assembly | base, wire, io, log, net, coordinator, replication, cluster, shard, control, api, admin |
 
 pub mod base;
+pub mod coordinator;
 pub mod io;
 pub mod log;
 pub mod net;

@@ -1,0 +1,223 @@
+//! The groups of one partition of `__consumer_offsets`.
+//!
+//! Lives on the core that leads the partition. Invariants: `deadlines` holds exactly one entry per group with a deadline, the
+//! group's own; a group of which nothing would be lost is not kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::classic_group::{ClassicGroup, Turn};
+use super::config::GroupConfig;
+use super::effect::{DeleteOffsetsResponse, Effect, JoinResponse, LeaveResponse, LeftMember, Response, SyncResponse};
+use super::event::{CommitOffsetsRequest, Event, JoinRequest, LeavingMember, TopicPartition};
+use super::ids::{GroupId, MemberId};
+use super::offsets::FetchedOffset;
+use super::replay::ReplayedGroup;
+use super::views::{DescribedGroup, ListedGroup};
+use crate::base::{ErrorCode, TopicId, TopicName};
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct GroupCoordinator {
+    config: GroupConfig,
+    groups: BTreeMap<GroupId, ClassicGroup>,
+    deadlines: BTreeSet<(i64, GroupId)>,
+}
+
+impl GroupCoordinator {
+    pub fn new(config: GroupConfig) -> GroupCoordinator {
+        GroupCoordinator { config, groups: BTreeMap::new(), deadlines: BTreeSet::new() }
+    }
+
+    /// The groups as [`super::replay::Replay`] found them. Sessions start now; groups above `group.max.size` start a rebalance.
+    pub fn load(config: GroupConfig, now_ms: i64, replayed: BTreeMap<GroupId, ReplayedGroup>) -> (GroupCoordinator, Vec<Effect>) {
+        let mut coordinator = GroupCoordinator::new(config);
+        let mut effects = Vec::new();
+        for (id, stored) in replayed {
+            let (group, of_group) = ClassicGroup::load(id.clone(), config, now_ms, stored.metadata, stored.offsets);
+            effects.extend(of_group);
+            coordinator.move_deadline(&id, None, group.next_deadline_ms());
+            coordinator.groups.insert(id, group);
+        }
+        (coordinator, effects)
+    }
+
+    /// Hands an event to a group, which a JoinGroup or a simple consumer's commit creates. `now_ms` as in
+    /// [`ClassicGroup::step`]. Ask [`GroupCoordinator::next_deadline_ms`] afterwards: it may have changed.
+    pub fn step(&mut self, now_ms: i64, group_id: &GroupId, event: Event) -> Vec<Effect> {
+        let mut turn = Turn { now_ms, effects: Vec::new() };
+        match self.admit(group_id, &event) {
+            Ok(true) => {}
+            Ok(false) => return turn.effects,
+            Err(error) => {
+                refuse_event(event, error, &mut turn);
+                return turn.effects;
+            }
+        }
+        let new_group = || ClassicGroup::new(group_id.clone(), self.config, now_ms);
+        let group = self.groups.entry(group_id.clone()).or_insert_with(new_group);
+        let former_deadline_ms = group.next_deadline_ms();
+        let effects = group.step(now_ms, event);
+        let is_kept = !group.is_vacant() && !group.is_gone();
+        let deadline_ms = group.next_deadline_ms().filter(|_| is_kept);
+        if !is_kept {
+            self.groups.remove(group_id);
+        }
+        self.move_deadline(group_id, former_deadline_ms, deadline_ms);
+        effects
+    }
+
+    /// When [`GroupCoordinator::expire`] is next of use, in the clock of `step`; it may already have passed.
+    pub fn next_deadline_ms(&self) -> Option<i64> {
+        self.deadlines.first().map(|(at_ms, _)| *at_ms)
+    }
+
+    /// Fires the timers that are due, of all groups.
+    pub fn expire(&mut self, now_ms: i64) -> Vec<Effect> {
+        let due: Vec<GroupId> =
+            self.deadlines.iter().take_while(|(at_ms, _)| *at_ms <= now_ms).map(|(_, group_id)| group_id.clone()).collect();
+        due.iter().flat_map(|group_id| self.step(now_ms, group_id, Event::Tick)).collect()
+    }
+
+    /// Drops offsets past their retention, and groups of which nothing is left. Kafka does so every ten minutes
+    /// (`offsets.retention.check.interval.ms`). Looks at every offset.
+    pub fn expire_offsets(&mut self, now_ms: i64) -> Vec<Effect> {
+        self.step_all(now_ms, &Event::ExpireOffsets)
+    }
+
+    /// Drops the offsets of topics that were deleted.
+    pub fn topics_deleted(&mut self, now_ms: i64, topics: Vec<TopicName>) -> Vec<Effect> {
+        self.step_all(now_ms, &Event::TopicsDeleted { topics })
+    }
+
+    /// The partition is led elsewhere from now on: everybody who waits gets NOT_COORDINATOR. Outcomes of writes that are still
+    /// under way are no longer wanted.
+    pub fn unload(mut self, now_ms: i64) -> Vec<Effect> {
+        self.step_all(now_ms, &Event::Unload)
+    }
+
+    /// Takes effect at each group's next event.
+    pub fn set_config(&mut self, config: GroupConfig) {
+        self.config = config;
+        self.groups.values_mut().for_each(|group| group.config = config);
+    }
+
+    /// No group at all: nothing will ever be due.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    pub fn group(&self, group_id: &GroupId) -> Option<&ClassicGroup> {
+        self.groups.get(group_id)
+    }
+
+    /// All groups, in the order of their ids. Filters by state and type are the api layer's.
+    pub fn list(&self) -> Vec<ListedGroup> {
+        self.groups.values().map(ClassicGroup::list).collect()
+    }
+
+    /// `None`: no such group, see [`DescribedGroup::unknown`].
+    pub fn describe(&self, group_id: &GroupId) -> Option<DescribedGroup> {
+        self.groups.get(group_id).map(ClassicGroup::describe)
+    }
+
+    /// OffsetFetch of one partition; nothing committed if the group does not exist.
+    pub fn fetch_offset(&self, group_id: &GroupId, partition: &TopicPartition, topic_id: TopicId, require_stable: bool) -> FetchedOffset {
+        match self.groups.get(group_id) {
+            Some(group) => group.fetch_offset(partition, topic_id, require_stable),
+            None => FetchedOffset::none(ErrorCode::None),
+        }
+    }
+
+    /// OffsetFetch of everything that the group committed.
+    pub fn fetch_all_offsets(&self, group_id: &GroupId, require_stable: bool) -> Vec<(TopicPartition, TopicId, FetchedOffset)> {
+        self.groups.get(group_id).map(|group| group.fetch_all_offsets(require_stable)).unwrap_or_default()
+    }
+
+    fn step_all(&mut self, now_ms: i64, event: &Event) -> Vec<Effect> {
+        let ids: Vec<GroupId> = self.groups.keys().cloned().collect();
+        ids.iter().flat_map(|group_id| self.step(now_ms, group_id, event.clone())).collect()
+    }
+
+    /// Why an event is refused before a group is looked at; `Ok(false)` if it concerns nobody.
+    fn admit(&self, group_id: &GroupId, event: &Event) -> Result<bool, ErrorCode> {
+        let exists = self.groups.contains_key(group_id);
+        match event {
+            Event::Join { request, .. } => self.check_join(group_id, exists, request)?,
+            Event::CommitOffsets { request, .. } => self.check_commit(exists, request)?,
+            Event::Sync { .. } | Event::Heartbeat { .. } | Event::Leave { .. } if group_id.is_empty() => {
+                return Err(ErrorCode::InvalidGroupId);
+            }
+            Event::Sync { .. } | Event::Heartbeat { .. } | Event::Leave { .. } if !exists => return Err(ErrorCode::UnknownMemberId),
+            Event::DeleteOffsets { .. } | Event::DeleteGroup { .. } if !exists => return Err(ErrorCode::GroupIdNotFound),
+            Event::Persisted { .. } => assert!(exists, "a group with writes under way is kept"),
+            _ => return Ok(exists),
+        }
+        Ok(true)
+    }
+
+    fn check_join(&self, group_id: &GroupId, exists: bool, request: &JoinRequest) -> Result<(), ErrorCode> {
+        let session_timeouts_ms = self.config.session_timeout_ms_min..=self.config.session_timeout_ms_max;
+        if group_id.is_empty() {
+            Err(ErrorCode::InvalidGroupId)
+        } else if !session_timeouts_ms.contains(&request.session_timeout_ms) {
+            Err(ErrorCode::InvalidSessionTimeout)
+        } else if !exists && request.member_id != MemberId::empty() {
+            // The member outlived its group: it joins again as a new one.
+            Err(ErrorCode::UnknownMemberId)
+        } else {
+            self.check_room(exists)
+        }
+    }
+
+    fn check_commit(&self, exists: bool, request: &CommitOffsetsRequest) -> Result<(), ErrorCode> {
+        if exists || request.generation_id < 0 {
+            self.check_room(exists)
+        } else if request.knows_group_id_not_found {
+            Err(ErrorCode::GroupIdNotFound)
+        } else {
+            Err(ErrorCode::IllegalGeneration)
+        }
+    }
+
+    fn check_room(&self, exists: bool) -> Result<(), ErrorCode> {
+        if exists || self.groups.len() < self.config.groups_max { Ok(()) } else { Err(ErrorCode::PolicyViolation) }
+    }
+
+    fn move_deadline(&mut self, group_id: &GroupId, former_ms: Option<i64>, deadline_ms: Option<i64>) {
+        if deadline_ms == former_ms {
+            return;
+        }
+        if let Some(at_ms) = former_ms {
+            self.deadlines.remove(&(at_ms, group_id.clone()));
+        }
+        if let Some(at_ms) = deadline_ms {
+            self.deadlines.insert((at_ms, group_id.clone()));
+        }
+    }
+}
+
+/// The answer to a request that was not let in.
+fn refuse_event(event: Event, error: ErrorCode, turn: &mut Turn) {
+    let (token, response) = match event {
+        Event::Join { token, request } => (token, Response::Join(JoinResponse::error(error, request.member_id))),
+        Event::Sync { token, .. } => (token, Response::Sync(SyncResponse::error(error))),
+        Event::Heartbeat { token, .. } => (token, Response::Heartbeat(error)),
+        Event::Leave { token, members } => (token, Response::Leave(refused_leave(members, error))),
+        Event::CommitOffsets { token, request } => (token, Response::CommitOffsets(vec![error; request.offsets.len()])),
+        Event::DeleteOffsets { token, .. } => (token, Response::DeleteOffsets(DeleteOffsetsResponse { error, partitions: Vec::new() })),
+        Event::DeleteGroup { token } => (token, Response::DeleteGroup(error)),
+        Event::TopicsDeleted { .. } | Event::Persisted { .. } | Event::Tick | Event::ExpireOffsets | Event::Unload => {
+            unreachable!("only requests are refused")
+        }
+    };
+    turn.respond(token, response);
+}
+
+/// That a group does not exist is told for each member, as if it existed without them.
+fn refused_leave(members: Vec<LeavingMember>, error: ErrorCode) -> LeaveResponse {
+    if error != ErrorCode::UnknownMemberId {
+        return LeaveResponse { error, members: Vec::new() };
+    }
+    let refused = |member: LeavingMember| LeftMember { member_id: member.member_id, group_instance_id: member.group_instance_id, error };
+    LeaveResponse { error: ErrorCode::None, members: members.into_iter().map(refused).collect() }
+}
