@@ -19,8 +19,10 @@
 //! | `server` | assembly | base, wire, io, log, net, coordinator, replication, cluster, shard, control, api, admin |
 
 pub mod base;
+pub mod cluster;
 pub mod coordinator;
 pub mod io;
 pub mod log;
 pub mod net;
+pub mod replication;
 pub mod wire;

@@ -1,0 +1,250 @@
+//! The metadata image as a file of the embedded store. Pure: bytes in, image out, and back.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 0..8 | magic `PAGEMETA` |
+//! | 8..12 | format version, u32 little-endian: 1 |
+//! | 12..16 | CRC-32C of bytes 16.., u32 little-endian |
+//! | 16..24 | length of the rest, u64 little-endian |
+//! | 24.. | one FlatBuffer, `MetadataImage` of `schemas/metadata.fbs` |
+//!
+//! Invariants: whatever [`decode`] returns passes `MetadataImage::check`; a file that was cut short, changed in any byte or
+//! written by a newer format is an error and never an image.
+
+use std::sync::Arc;
+
+use flatbuffers::{FlatBufferBuilder, VerifierOptions};
+
+use super::generated::pagewire::metadata as stored;
+use super::image::{
+    Advertise, BrokerRegistration, Configs, DirectoryId, MetadataImage, MetadataVersion, NodeId, PartitionImage, TopicDeletion, TopicImage,
+};
+use crate::base::{BrokerId, CoreId, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId, TopicName};
+
+const MAGIC: &[u8; 8] = b"PAGEMETA";
+const FORMAT_VERSION: u32 = 1;
+const HEADER_BYTES: usize = 24;
+/// Tables one image may hold: a million partitions with their topics and settings.
+const TABLES_MAX: usize = 4_000_000;
+
+/// Why a stored image was not accepted. Each message says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    #[error(
+        "this is not a metadata file: expected it to start with PAGEMETA; restore the file from a backup, or move it away: topics are then found again by their directories, without their settings"
+    )]
+    NotAMetadataFile,
+    #[error(
+        "the metadata file has format version {found}, and this release reads version {FORMAT_VERSION}; start the release that wrote it, or a newer one"
+    )]
+    Version { found: u32 },
+    #[error(
+        "the metadata file is cut short or has grown: expected {expected} bytes, found {found}; restore it from a backup, or move it away: topics are then found again by their directories, without their settings"
+    )]
+    Length { expected: u64, found: u64 },
+    #[error(
+        "the metadata file is damaged: expected CRC-32C {expected:08x}, computed {computed:08x}; restore it from a backup, or move it away: topics are then found again by their directories, without their settings"
+    )]
+    Checksum { expected: u32, computed: u32 },
+    #[error(
+        "the metadata file has a sound checksum but an unsound content: {0}; this is a defect of the release that wrote it, please report it"
+    )]
+    Content(String),
+}
+
+/// The bytes of a file that holds this image.
+pub fn encode(image: &MetadataImage) -> Vec<u8> {
+    let mut builder = FlatBufferBuilder::new();
+    let root = to_stored(image).pack(&mut builder);
+    stored::finish_metadata_image_buffer(&mut builder, root);
+    let payload = builder.finished_data();
+
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&(payload.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(payload);
+    let checksum = crc32c::crc32c(&bytes[16..]);
+    bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+/// Reads an image back.
+///
+/// # Errors
+/// Anything but the whole file as [`encode`] made it.
+pub fn decode(bytes: &[u8]) -> Result<MetadataImage, StoreError> {
+    let payload = payload(bytes)?;
+    let options = VerifierOptions { max_tables: TABLES_MAX, ..VerifierOptions::default() };
+    let root = stored::root_as_metadata_image_with_opts(&options, payload).map_err(|error| StoreError::Content(error.to_string()))?;
+    let image = from_stored(root.unpack()).map_err(StoreError::Content)?;
+    image.check().map_err(StoreError::Content)?;
+    Ok(image)
+}
+
+/// The FlatBuffer of the file, once header and checksum hold.
+fn payload(bytes: &[u8]) -> Result<&[u8], StoreError> {
+    if bytes.get(..8) != Some(MAGIC) {
+        return Err(StoreError::NotAMetadataFile);
+    }
+    let too_short = StoreError::Length { expected: HEADER_BYTES as u64, found: bytes.len() as u64 };
+    let header: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(too_short)?;
+    let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let (version, expected) = (word(8), word(12));
+    if version != FORMAT_VERSION {
+        return Err(StoreError::Version { found: version });
+    }
+    let length = u64::from(word(16)) | u64::from(word(20)) << 32;
+    let (expected_bytes, found) = (length.saturating_add(HEADER_BYTES as u64), bytes.len() as u64);
+    if expected_bytes != found {
+        return Err(StoreError::Length { expected: expected_bytes, found });
+    }
+    let computed = crc32c::crc32c(&bytes[16..]);
+    if computed != expected {
+        return Err(StoreError::Checksum { expected, computed });
+    }
+    Ok(&bytes[HEADER_BYTES..])
+}
+
+fn to_stored(image: &MetadataImage) -> stored::MetadataImageT {
+    stored::MetadataImageT {
+        version: image.version.0,
+        cluster_id: image.cluster_id.to_string(),
+        node_id: image.node_id.0,
+        advertise: match image.advertise {
+            Advertise::PerCore => stored::Advertise::PerCore,
+            Advertise::PerNode => stored::Advertise::PerNode,
+        },
+        core_count: image.core_count,
+        controller_id: image.controller_id.0,
+        brokers: image.brokers.iter().map(broker_to_stored).collect(),
+        directories: image.directories.iter().map(|(broker, id)| directory_to_stored(*broker, *id)).collect(),
+        topics: image.topics().map(|topic| topic_to_stored(topic)).collect(),
+        broker_configs: image.broker_configs.iter().map(|(broker, configs)| broker_configs_to_stored(*broker, configs)).collect(),
+        features: image.features.iter().map(|(name, level)| stored::FeatureT { name: name.clone(), level: *level }).collect(),
+        next_producer_id: image.next_producer_id.0,
+        deletions: image.deletions.values().map(deletion_to_stored).collect(),
+    }
+}
+
+fn broker_to_stored(broker: &BrokerRegistration) -> stored::BrokerT {
+    stored::BrokerT {
+        id: broker.id.0,
+        host: broker.host.to_string(),
+        port: broker.port,
+        rack: broker.rack.as_ref().map(ToString::to_string),
+        core: broker.core.0,
+    }
+}
+
+fn directory_to_stored(broker: BrokerId, id: DirectoryId) -> stored::DirectoryT {
+    stored::DirectoryT { broker_id: broker.0, directory_id: stored::UuidT { bytes: id.0 } }
+}
+
+fn topic_to_stored(topic: &TopicImage) -> stored::TopicT {
+    let ids = |brokers: &[BrokerId]| brokers.iter().map(|broker| broker.0).collect();
+    let partitions = topic.partitions.iter().map(|partition| stored::PartitionT {
+        replicas: ids(&partition.replicas),
+        isr: ids(&partition.isr),
+        leader: partition.leader.0,
+        leader_epoch: partition.leader_epoch.0,
+        partition_epoch: partition.partition_epoch.0,
+        core: partition.core.0,
+    });
+    stored::TopicT {
+        name: topic.name.to_string(),
+        id: stored::UuidT { bytes: topic.id.0 },
+        configs: configs_to_stored(&topic.configs),
+        partitions: partitions.collect(),
+    }
+}
+
+fn configs_to_stored(configs: &Configs) -> Vec<stored::ConfigT> {
+    configs.iter().map(|(name, value)| stored::ConfigT { name: name.clone(), value: value.clone() }).collect()
+}
+
+fn broker_configs_to_stored(broker: Option<BrokerId>, configs: &Configs) -> stored::BrokerConfigsT {
+    stored::BrokerConfigsT { broker_id: broker.map(|broker| broker.0), configs: configs_to_stored(configs) }
+}
+
+fn deletion_to_stored(deletion: &TopicDeletion) -> stored::DeletionT {
+    stored::DeletionT {
+        id: stored::UuidT { bytes: deletion.id.0 },
+        name: deletion.name.to_string(),
+        partition_count: deletion.partition_count,
+    }
+}
+
+fn from_stored(image: stored::MetadataImageT) -> Result<MetadataImage, String> {
+    let directories: std::collections::BTreeMap<BrokerId, DirectoryId> =
+        image.directories.iter().map(|entry| (BrokerId(entry.broker_id), DirectoryId(entry.directory_id.bytes))).collect();
+    let brokers: Result<Vec<_>, String> = image
+        .brokers
+        .into_iter()
+        .map(|broker| {
+            let id = BrokerId(broker.id);
+            let directory_id = *directories.get(&id).ok_or_else(|| format!("broker {id} has no directory id"))?;
+            let (host, rack, core) = (broker.host.into(), broker.rack.map(Arc::from), CoreId(broker.core));
+            Ok(BrokerRegistration { id, host, port: broker.port, rack, core, directory_id })
+        })
+        .collect();
+    let mut decoded = MetadataImage {
+        version: MetadataVersion(image.version),
+        advertise: match image.advertise {
+            stored::Advertise::PerCore => Advertise::PerCore,
+            stored::Advertise::PerNode => Advertise::PerNode,
+            other => return Err(format!("advertise is {}, not 0 or 1", other.0)),
+        },
+        core_count: image.core_count,
+        controller_id: BrokerId(image.controller_id),
+        brokers: brokers?.into(),
+        directories: Arc::new(directories),
+        broker_configs: Arc::new(
+            image.broker_configs.into_iter().map(|entry| (entry.broker_id.map(BrokerId), configs_from_stored(entry.configs))).collect(),
+        ),
+        features: Arc::new(image.features.into_iter().map(|feature| (feature.name, feature.level)).collect()),
+        next_producer_id: ProducerId(image.next_producer_id),
+        deletions: Arc::new(image.deletions.into_iter().map(deletion_from_stored).collect::<Result<_, String>>()?),
+        ..MetadataImage::empty(&image.cluster_id, NodeId(image.node_id))
+    };
+    for topic in image.topics {
+        let topic = topic_from_stored(topic)?;
+        if decoded.topic(topic.name.as_str()).is_some() || decoded.topic_by_id(topic.id).is_some() {
+            return Err(format!("topic {} (id {}) stands there twice", topic.name, topic.id));
+        }
+        decoded.put_topic(topic);
+    }
+    Ok(decoded)
+}
+
+fn topic_from_stored(topic: stored::TopicT) -> Result<TopicImage, String> {
+    let ids = |ids: Vec<i32>| ids.into_iter().map(BrokerId).collect();
+    let partitions = topic.partitions.into_iter().enumerate().map(|(index, partition)| PartitionImage {
+        index: PartitionIndex(index as i32),
+        replicas: ids(partition.replicas),
+        isr: ids(partition.isr),
+        leader: BrokerId(partition.leader),
+        leader_epoch: LeaderEpoch(partition.leader_epoch),
+        partition_epoch: PartitionEpoch(partition.partition_epoch),
+        core: CoreId(partition.core),
+    });
+    Ok(TopicImage {
+        name: TopicName::new(&topic.name)?,
+        id: TopicId(topic.id.bytes),
+        partitions: partitions.collect(),
+        configs: Arc::new(configs_from_stored(topic.configs)),
+    })
+}
+
+fn configs_from_stored(configs: Vec<stored::ConfigT>) -> Configs {
+    configs.into_iter().map(|config| (config.name, config.value)).collect()
+}
+
+fn deletion_from_stored(deletion: stored::DeletionT) -> Result<(TopicId, TopicDeletion), String> {
+    let id = TopicId(deletion.id.bytes);
+    Ok((id, TopicDeletion { id, name: TopicName::new(&deletion.name)?, partition_count: deletion.partition_count }))
+}
+
+#[cfg(test)]
+mod tests;
