@@ -25,4 +25,5 @@ pub mod io;
 pub mod log;
 pub mod net;
 pub mod replication;
+pub mod shard;
 pub mod wire;

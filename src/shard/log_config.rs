@@ -1,0 +1,27 @@
+//! From a topic's settings to those that its logs act on.
+
+use crate::cluster::topic_config::{TimestampType, TopicConfig};
+use crate::log::{self, LogConfig};
+
+/// The log's part of a topic's settings.
+pub fn log_config(topic: &TopicConfig) -> LogConfig {
+    LogConfig {
+        segment_bytes: topic.segment_bytes,
+        segment_ms: topic.segment_ms,
+        segment_jitter_ms: topic.segment_jitter_ms,
+        index_interval_bytes: topic.index_interval_bytes,
+        segment_index_bytes: topic.segment_index_bytes,
+        cleanup_delete: topic.cleanup_policy.delete,
+        retention_ms: topic.retention_ms.unwrap_or(-1),
+        retention_bytes: topic.retention_bytes.unwrap_or(-1),
+        message_bytes_max: topic.message_bytes_max,
+        flush_messages: topic.flush_messages.unwrap_or(i64::MAX),
+        flush_ms: topic.flush_ms.unwrap_or(i64::MAX),
+        preallocate: topic.preallocate,
+        timestamp_type: match topic.timestamp_type {
+            TimestampType::CreateTime => log::TimestampType::CreateTime,
+            TimestampType::LogAppendTime => log::TimestampType::LogAppendTime,
+        },
+        file_delete_delay_ms: topic.file_delete_delay_ms,
+    }
+}

@@ -1,0 +1,145 @@
+//! One core: its partitions, the way to other cores, waiting fetches, counters and histograms.
+//!
+//! Everything here lives on one executor thread and is never shared: `Rc`, `Cell` and `RefCell`, no lock, no atomic.
+//! What another core or the control thread needs, it asks for by message.
+
+pub mod calls;
+pub mod counters;
+pub mod groups;
+pub mod histograms;
+mod housekeeping;
+mod lifecycle;
+pub mod log_config;
+pub mod message;
+mod news;
+pub mod partition;
+mod producer_ids;
+pub mod reads;
+mod router;
+#[cfg(test)]
+pub(crate) mod test_cores;
+pub mod waits;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::base::{CoreId, TopicId};
+use crate::cluster::broker_config::BrokerConfig;
+use crate::cluster::image::MetadataImage;
+use crate::cluster::topic_config::TopicConfig;
+use crate::io::mesh::MeshEnd;
+use calls::{CallId, Calls};
+use counters::Counters;
+use groups::Groups;
+use histograms::StageHistograms;
+pub use lifecycle::{ImageChange, OpenedPartition, PartitionCheckpoint, StoppedCore, StoppedLog};
+use message::Message;
+pub use message::ReplyTo;
+use news::News;
+use partition::{Partition, PartitionKey};
+use producer_ids::ProducerIds;
+use waits::Waits;
+
+/// One core's state. Every task of the core holds an `Rc` of it.
+pub struct Shard {
+    pub core: CoreId,
+    pub calls: Calls,
+    pub waits: Rc<Waits>,
+    pub counters: Counters,
+    pub histograms: StageHistograms,
+    mesh: MeshEnd<Message>,
+    /// The control thread's place in the mesh.
+    control_node: usize,
+    /// An `Rc` of its own, so that a request that looks at it touches no counter that other cores touch.
+    #[allow(clippy::redundant_allocation)]
+    image: RefCell<Rc<Arc<MetadataImage>>>,
+    broker_config: RefCell<Rc<BrokerConfig>>,
+    partitions: RefCell<HashMap<PartitionKey, Rc<Partition>>>,
+    topic_configs: RefCell<HashMap<TopicId, Rc<TopicConfig>>>,
+    producer_ids: ProducerIds,
+    groups: Groups,
+    news: News,
+    stopping: Cell<bool>,
+    stop_call: Cell<Option<CallId>>,
+    /// Waits until the connections of every core are closed.
+    closed_call: Cell<Option<CallId>>,
+    traffic: RefCell<Option<Box<dyn Fn() -> CounterValues>>>,
+}
+
+/// Counters with their names.
+pub type CounterValues = Vec<(&'static str, u64)>;
+
+impl Shard {
+    /// `mesh` is this core's end of a mesh whose nodes are the cores in order, then the control thread. `opened` are the logs of its
+    /// partitions.
+    pub fn new(
+        core: CoreId,
+        mesh: MeshEnd<Message>,
+        image: Arc<MetadataImage>,
+        broker_config: BrokerConfig,
+        opened: Vec<OpenedPartition>,
+    ) -> Rc<Shard> {
+        let calls = Calls::default();
+        let shard = Rc::new(Shard {
+            core,
+            waits: Waits::new(calls.clone()),
+            calls,
+            counters: Counters::default(),
+            histograms: StageHistograms::default(),
+            control_node: mesh.nodes() - 1,
+            mesh,
+            image: RefCell::new(Rc::new(image.clone())),
+            broker_config: RefCell::new(Rc::new(broker_config)),
+            partitions: RefCell::default(),
+            topic_configs: RefCell::default(),
+            producer_ids: ProducerIds::default(),
+            groups: Groups::new(),
+            news: News::default(),
+            stopping: Cell::new(false),
+            stop_call: Cell::new(None),
+            closed_call: Cell::new(None),
+            traffic: RefCell::default(),
+        });
+        opened.into_iter().for_each(|opened| shard.take_over(&image, opened));
+        shard
+    }
+
+    /// The cluster as this core knows it. A change replaces it whole, so what was taken stays consistent across waits.
+    #[allow(clippy::redundant_allocation)]
+    pub fn image(&self) -> Rc<Arc<MetadataImage>> {
+        self.image.borrow().clone()
+    }
+
+    /// The broker settings in force.
+    pub fn broker_config(&self) -> Rc<BrokerConfig> {
+        self.broker_config.borrow().clone()
+    }
+
+    /// A partition of this core, if it is here and open.
+    pub fn partition(&self, key: PartitionKey) -> Option<Rc<Partition>> {
+        self.partitions.borrow().get(&key).cloned()
+    }
+
+    fn all_partitions(&self) -> Vec<Rc<Partition>> {
+        self.partitions.borrow().values().cloned().collect()
+    }
+
+    /// Whether the broker is stopping: no wait should begin any more.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Names who counts what the connections of this core do.
+    pub fn count_traffic(&self, values: impl Fn() -> CounterValues + 'static) {
+        *self.traffic.borrow_mut() = Some(Box::new(values));
+    }
+
+    /// Every counter of this core.
+    pub fn counter_values(&self) -> CounterValues {
+        let mut values = self.traffic.borrow().as_ref().map(|values| values()).unwrap_or_default();
+        values.extend(self.counters.values());
+        values
+    }
+}

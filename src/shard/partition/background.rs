@@ -1,0 +1,114 @@
+//! What a log needs done beside the request path: jobs for helper threads, time-based rolls, retention, searches by time.
+//!
+//! Lives on the partition's core; the blocking part of each runs on a helper thread. Invariant: the jobs of one log are
+//! performed in the order in which the log asked for them.
+
+use std::rc::Rc;
+
+use super::{Partition, State, TimedOffset, error_code};
+use crate::base::{ErrorCode, Timestamp};
+use crate::io::clock;
+use crate::io::glommio::spawn;
+use crate::log::timestamp_lookup::TimestampQuery;
+use crate::log::{Job, Log, LogError, SegmentOpening};
+use crate::shard::Shard;
+
+impl Partition {
+    /// Sends the log's waiting jobs to a helper thread, one after the other.
+    pub(super) fn start_jobs(self: &Rc<Self>, shard: &Rc<Shard>) {
+        let starts = self.state_mut().is_ok_and(|mut state| {
+            let starts = !state.jobs_under_way && state.log.has_jobs();
+            state.jobs_under_way |= starts;
+            starts
+        });
+        if !starts {
+            return;
+        }
+        let (partition, shard) = (self.clone(), shard.clone());
+        spawn(async move { while partition.do_jobs(&shard).await == Ok(true) {} }).detach();
+    }
+
+    /// Whether a helper thread works for this log, or a sync of it is under way.
+    pub fn has_work_under_way(&self) -> bool {
+        self.state().is_ok_and(|state| state.jobs_under_way || state.flush.running)
+    }
+
+    /// One round of jobs. Returns whether there was one.
+    async fn do_jobs(&self, shard: &Rc<Shard>) -> Result<bool, ErrorCode> {
+        let jobs = {
+            let mut state = self.state_mut()?;
+            let jobs = state.log.take_jobs();
+            state.jobs_under_way = !jobs.is_empty();
+            jobs
+        };
+        if jobs.is_empty() {
+            return Ok(false);
+        }
+        let done = shard.offload(self.key.order(), move || jobs.into_iter().map(Job::perform).collect::<Vec<_>>()).await;
+        let mut state = self.state_mut()?;
+        let was_online = state.log.offline_reason().is_none();
+        done.into_iter().for_each(|done| state.log.job_done(done));
+        if let Some(reason) = state.log.offline_reason().filter(|_| was_online) {
+            tracing::error!("{}-{}: offline: {reason}", self.topic, self.key.index);
+        }
+        Ok(true)
+    }
+
+    /// What time alone asks for: rolls of idle segments, retention, syncs by `flush.ms`, closing of files nobody reads.
+    pub fn tick(self: &Rc<Self>, shard: &Rc<Shard>) {
+        let flush_due = {
+            let Ok(mut guard) = self.state_mut() else { return };
+            let state = &mut *guard;
+            let now = clock::wall_ms();
+            state.log.tick(now, state.high_watermark.offset);
+            // With no limit there is nothing to look up.
+            state.config.flush_ms.is_some_and(|flush_ms| {
+                let since = state.log.unflushed().and_then(|unflushed| unflushed.since);
+                since.is_some_and(|since| now.0 - since.0 >= flush_ms)
+            })
+        };
+        if flush_due {
+            self.start_flush(shard);
+        }
+        self.start_jobs(shard);
+    }
+
+    /// The first record at or after `timestamp`, or with `None` the one with the largest timestamp; below the high watermark.
+    ///
+    /// # Errors
+    /// `KafkaStorageError` or `CorruptMessage` if the log cannot be read.
+    pub async fn search_time(&self, shard: &Rc<Shard>, timestamp: Option<Timestamp>) -> Result<Option<TimedOffset>, ErrorCode> {
+        let failed = |error: LogError| {
+            tracing::error!("{}-{}: search by time: {error}", self.topic, self.key.index);
+            error_code(&error)
+        };
+        let query = timestamp.map_or(TimestampQuery::Largest, TimestampQuery::AtOrAfter);
+        let (lookup, end) = {
+            let state = self.state()?;
+            (state.log.timestamp_lookup(query).map_err(failed)?, state.high_watermark.offset)
+        };
+        let found = shard.offload(self.key.order(), move || lookup.find()).await.map_err(failed)?;
+        let readable = found.filter(|found| found.offset < end);
+        Ok(readable.map(|found| TimedOffset { offset: found.offset, timestamp: found.timestamp, leader_epoch: found.leader_epoch }))
+    }
+
+    /// Has a sealed segment's files opened, for the read that found them closed.
+    ///
+    /// # Errors
+    /// `KafkaStorageError` if they cannot be opened.
+    pub async fn open_segment(&self, shard: &Rc<Shard>, opening: SegmentOpening) -> Result<(), ErrorCode> {
+        let opened = shard.offload(self.key.order(), move || opening.open()).await;
+        self.state_mut()?.log.segment_opened(opened).map_err(|error| {
+            tracing::error!("{}-{}: {error}", self.topic, self.key.index);
+            error_code(&error)
+        })
+    }
+
+    /// Takes the log out, for closing or deletion. Everybody who waits is told; whoever still holds the partition finds it gone.
+    pub fn give_up(&self, shard: &Rc<Shard>) -> Option<Log> {
+        let State { log, watchers, flush, .. } = self.state.borrow_mut().take()?;
+        shard.tell_watchers(watchers, u64::MAX);
+        flush.give_up(shard);
+        Some(log)
+    }
+}

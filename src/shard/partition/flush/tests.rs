@@ -1,0 +1,94 @@
+//! What readers see around a sync, and what a failed one leaves.
+
+use std::io;
+
+use super::*;
+use crate::io::glommio::run_here;
+use crate::shard::test_cores::TestCores;
+
+fn high_watermark(cores: &TestCores) -> i64 {
+    cores.checkpoint(0).high_watermark.0
+}
+
+#[test]
+fn nothing_is_readable_before_the_sync_that_the_topic_asks_for() {
+    run_here(async {
+        let cores = TestCores::new(1, &[("flush.messages", "1")]);
+        let written = cores.append(0, &[b"x"]).unwrap();
+        assert_eq!(high_watermark(&cores), 0);
+        written.durable.expect("it must be synced").await.unwrap();
+        assert_eq!((high_watermark(&cores), cores.checkpoint(0).recovery_point.0), (1, 1));
+    });
+}
+
+#[test]
+fn a_sync_that_nobody_waits_for_keeps_no_record_from_readers() {
+    run_here(async {
+        let cores = TestCores::new(1, &[("flush.messages", "3")]);
+        let partition = cores.partition(0);
+        cores.append(0, &[b"a"]).unwrap();
+        // flush.ms has begun a sync of one record.
+        let target = partition.state().unwrap().log.end();
+        partition.state_mut().unwrap().flush.running = true;
+        cores.append(0, &[b"b"]).unwrap();
+        assert_eq!(high_watermark(&cores), 2, "two records need no sync");
+
+        // The third does, and the sync under way began too early for it.
+        let third = cores.append(0, &[b"c"]).unwrap();
+        assert!(third.durable.is_some());
+        let round = partition.state_mut().unwrap().flushed(target, &Ok(()));
+        assert!(round.again && round.done.is_empty());
+        assert_eq!(high_watermark(&cores), 2, "it never falls, and the third waits");
+        let all = partition.state().unwrap().log.end();
+        let round = partition.state_mut().unwrap().flushed(all, &Ok(()));
+        assert_eq!((round.again, round.done.len()), (false, 1));
+        assert_eq!(high_watermark(&cores), 3);
+    });
+}
+
+#[test]
+fn a_log_whose_sync_failed_is_never_synced_again() {
+    run_here(async {
+        let cores = TestCores::new(1, &[("flush.ms", "0")]);
+        let (shard, partition) = (cores.shard(0), cores.partition(0));
+        cores.append(0, &[b"x"]).unwrap();
+        let end = partition.state().unwrap().log.end();
+        let round = partition.state_mut().unwrap().flushed(end, &Err(io::Error::other("EIO")));
+        assert!(round.failed.is_some() && !round.again);
+
+        partition.tick(&shard);
+        crate::io::glommio::sleep(std::time::Duration::from_millis(50)).await;
+        assert_eq!(shard.counters.flushes.get(), 0, "the kernel reports a failure once: the next sync would succeed");
+        assert_eq!(cores.checkpoint(0).recovery_point.0, 0, "what was lost is not on the disk");
+        assert_eq!(cores.append(0, &[b"y"]).err(), Some(ErrorCode::KafkaStorageError));
+    });
+}
+
+#[test]
+fn a_sync_acknowledges_nothing_once_the_log_is_offline() {
+    run_here(async {
+        let cores = TestCores::new(1, &[("flush.messages", "1")]);
+        let partition = cores.partition(0);
+        let written = cores.append(0, &[b"x"]).unwrap();
+        // Another sync of the same file met the error first.
+        let _ = partition.state_mut().unwrap().log.sync_failed(&io::Error::other("EIO"));
+        assert_eq!(written.durable.unwrap().await, Err(ErrorCode::KafkaStorageError));
+        assert_eq!((high_watermark(&cores), cores.checkpoint(0).recovery_point.0), (0, 0));
+    });
+}
+
+#[test]
+fn who_waits_hears_of_a_roll_between_the_append_and_its_sync() {
+    run_here(async {
+        let cores = TestCores::new(1, &[("flush.messages", "1"), ("segment.bytes", "1048576")]);
+        let partition = cores.partition(0);
+        let value = vec![0; 600_000];
+        let written = [(); 2].map(|()| cores.append(0, &[&value]).unwrap());
+        let mut told = Vec::new();
+        for _ in written {
+            let end = partition.state().unwrap().log.end();
+            told.push(partition.state_mut().unwrap().flushed(end, &Ok(())).readable_bytes);
+        }
+        assert_eq!(told, [u64::MAX, 0], "the end lies in another segment: look again");
+    });
+}

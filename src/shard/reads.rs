@@ -1,0 +1,137 @@
+//! Reads for a fetch, from this core's partitions and from other cores'.
+//!
+//! Runs on the core of the connection. The common case, partitions of this core with everything in memory, never leaves the
+//! turn. Cold bytes are read ahead through the ring at the owner, so that neither core waits for the disk.
+
+use std::rc::Rc;
+
+use crate::base::{CoreId, ErrorCode};
+use crate::io::clock;
+use crate::shard::histograms::Stage;
+use crate::shard::partition::{Partition, ReadAnswer, ReadRequest, TryRead};
+use crate::shard::{Shard, counters};
+
+/// How often one read may find something missing: an index, a header, a closed segment, each a few times.
+const ATTEMPTS_MAX: usize = 32;
+
+/// One partition's part of a fetch and the core that owns it.
+#[derive(Clone, Copy, Debug)]
+pub struct PlacedRead {
+    pub core: CoreId,
+    pub request: ReadRequest,
+}
+
+impl Shard {
+    /// Reads all partitions without waiting, if all are here and in memory; `None` otherwise.
+    pub fn try_read_all(&self, reads: &[PlacedRead], bytes_max: usize) -> Option<Vec<ReadAnswer>> {
+        let mut answers = Vec::with_capacity(reads.len());
+        let mut budget = Budget::new(bytes_max);
+        for read in reads {
+            if read.core != self.core {
+                return None;
+            }
+            let Some(partition) = self.partition(read.request.key) else {
+                answers.push(ReadAnswer::failed(ErrorCode::NotLeaderOrFollower));
+                continue;
+            };
+            match partition.try_read(&budget.limit(read.request)) {
+                TryRead::Answer(answer) => answers.push(budget.spend(answer)),
+                TryRead::NotResident(_) | TryRead::NotOpen(_) => return None,
+            }
+        }
+        Some(answers)
+    }
+
+    /// Reads all partitions, wherever they are, and waits for what is cold. Answers are in the order of `reads`.
+    pub async fn read_all(self: &Rc<Self>, reads: &[PlacedRead], bytes_max: usize) -> Vec<ReadAnswer> {
+        let mut budget = Budget::new(bytes_max);
+        let mut answers: Vec<Option<ReadAnswer>> = vec![None; reads.len()];
+        for (slot, read) in answers.iter_mut().zip(reads).filter(|(_, read)| read.core == self.core) {
+            *slot = Some(budget.spend(self.read_here(budget.limit(read.request)).await));
+        }
+        for core in other_cores(reads, self.core) {
+            let places: Vec<usize> = (0..reads.len()).filter(|&place| reads[place].core == core).collect();
+            let requests: Vec<ReadRequest> = places.iter().map(|&place| budget.limit(reads[place].request)).collect();
+            let remaining = budget.remaining;
+            let started_ns = clock::monotonic_ns();
+            let answered = self.ask_later(core, move |owner| async move { owner.read_in_turn(requests, remaining).await }).await;
+            self.histograms.record(Stage::Forward, clock::monotonic_ns() - started_ns);
+            for (place, answer) in places.into_iter().zip(answered) {
+                answers[place] = Some(budget.spend(answer));
+            }
+        }
+        answers.into_iter().map(|answer| answer.unwrap_or_else(|| ReadAnswer::failed(ErrorCode::NotLeaderOrFollower))).collect()
+    }
+
+    async fn read_in_turn(self: Rc<Self>, requests: Vec<ReadRequest>, bytes_max: usize) -> Vec<ReadAnswer> {
+        let mut budget = Budget::new(bytes_max);
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            answers.push(budget.spend(self.read_here(budget.limit(request)).await));
+        }
+        answers
+    }
+
+    async fn read_here(self: &Rc<Self>, request: ReadRequest) -> ReadAnswer {
+        match self.partition(request.key) {
+            Some(partition) => self.read_partition(&partition, &request).await,
+            None => ReadAnswer::failed(ErrorCode::NotLeaderOrFollower),
+        }
+    }
+
+    async fn read_partition(self: &Rc<Self>, partition: &Partition, request: &ReadRequest) -> ReadAnswer {
+        for _ in 0..ATTEMPTS_MAX {
+            match partition.try_read(request) {
+                TryRead::Answer(answer) => return answer,
+                TryRead::NotResident(range) => {
+                    counters::add(&self.counters.cold_lookups, 1);
+                    if let Err(error) = crate::io::glommio::read_ahead(&range).await {
+                        tracing::error!("{}-{}: {error}", partition.topic, partition.key.index);
+                        return ReadAnswer::failed(ErrorCode::KafkaStorageError);
+                    }
+                }
+                TryRead::NotOpen(opening) => {
+                    if let Err(error) = partition.open_segment(self, opening).await {
+                        return ReadAnswer::failed(error);
+                    }
+                }
+            }
+        }
+        // The page cache drops pages faster than we read them: the client asks again.
+        tracing::warn!("{}-{}: the host evicts pages before they can be sent; it is short of memory", partition.topic, partition.key.index);
+        ReadAnswer::failed(ErrorCode::KafkaStorageError)
+    }
+}
+
+fn other_cores(reads: &[PlacedRead], own: CoreId) -> Vec<CoreId> {
+    let mut cores: Vec<CoreId> = reads.iter().map(|read| read.core).filter(|&core| core != own).collect();
+    cores.sort_unstable();
+    cores.dedup();
+    cores
+}
+
+/// What is left of a fetch's `max_bytes`. Only the first partition that has data may go beyond it (KIP-74).
+struct Budget {
+    remaining: usize,
+    nothing_yet: bool,
+}
+
+impl Budget {
+    fn new(bytes_max: usize) -> Budget {
+        Budget { remaining: bytes_max, nothing_yet: true }
+    }
+
+    fn limit(&self, request: ReadRequest) -> ReadRequest {
+        ReadRequest {
+            bytes_max: request.bytes_max.min(self.remaining),
+            at_least_one_batch: request.at_least_one_batch && self.nothing_yet,
+            ..request
+        }
+    }
+
+    fn spend(&mut self, answer: ReadAnswer) -> ReadAnswer {
+        self.remaining = self.remaining.saturating_sub(answer.bytes());
+        self.nothing_yet &= answer.bytes() == 0;
+        answer
+    }
+}
