@@ -20,6 +20,7 @@
 
 pub mod base;
 pub mod cluster;
+pub mod control;
 pub mod coordinator;
 pub mod io;
 pub mod log;

@@ -1,0 +1,223 @@
+//! Changes of the metadata, one after the other: decide, store, prepare the files, tell every core, answer.
+//!
+//! A task of the control thread. Invariants: the stored image is never older than what a core has seen; a core sees images in order;
+//! an answer leaves only after every core has the image and new partitions take records.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
+
+use super::checkpoints::Checkpoints;
+use super::cores::Cores;
+use super::{partitions, store};
+use crate::base::{CoreId, ErrorCode};
+use crate::cluster::broker_config::BrokerConfig;
+use crate::cluster::controller::{self, Answer, Applied, Command, Effect, Refusal};
+use crate::cluster::image::{MetadataImage, TopicDeletion, TopicImage};
+use crate::shard::message::Message;
+use crate::shard::partition::PartitionKey;
+use crate::shard::{ImageChange, OpenedPartition, ReplyTo};
+
+/// What the task of changes is told, in this order.
+pub(super) enum Told {
+    Change(Change),
+    /// The broker stops: the cores are told as soon as the changes before this are done. Those behind it are refused, because a change
+    /// needs every core.
+    Stop,
+}
+
+/// One change and who asked for it.
+pub(super) struct Change {
+    pub command: Command,
+    /// `None`: nobody waits for the answer.
+    pub reply: Option<ReplyTo>,
+}
+
+pub struct Changes {
+    cores: Rc<Cores>,
+    checkpoints: Rc<Checkpoints>,
+    data_dir: PathBuf,
+    broker_config: BrokerConfig,
+    image: MetadataImage,
+    /// Where the background says that a deletion is finished. Weak, so that the queue ends with its other senders.
+    finished: WeakUnboundedSender<Told>,
+    stopping: bool,
+}
+
+impl Changes {
+    pub(super) fn new(
+        cores: Rc<Cores>,
+        checkpoints: Rc<Checkpoints>,
+        data_dir: PathBuf,
+        broker_config: BrokerConfig,
+        image: MetadataImage,
+        finished: WeakUnboundedSender<Told>,
+    ) -> Changes {
+        Changes { cores, checkpoints, data_dir, broker_config, image, finished, stopping: false }
+    }
+
+    /// Works changes off until nobody can send any more.
+    pub(super) async fn run(mut self, mut told: UnboundedReceiver<Told>) {
+        self.remove_leftovers().await;
+        for deletion in self.image.deletions.values().cloned().collect::<Vec<_>>() {
+            self.remove_files(deletion).await;
+        }
+        while let Some(told) = told.recv().await {
+            let Told::Change(Change { command, reply }) = told else {
+                self.stopping = true;
+                self.cores.all().for_each(|core| self.cores.send(core, Message::Run(Box::new(|shard| shard.begin_stop()))));
+                continue;
+            };
+            let answer = match self.stopping {
+                true => Err(Refusal::new(
+                    ErrorCode::NotController,
+                    "this broker is stopping; ask again, another one or this one once it is back",
+                )),
+                false => self.change(command).await,
+            };
+            if let Some(reply) = reply {
+                self.cores.send(reply.core, reply.message(Box::new(answer)));
+            }
+        }
+    }
+
+    async fn change(&mut self, command: Command) -> Result<Answer, Refusal> {
+        let Applied { image, effects, answer } = controller::apply(&self.image, &self.broker_config, command)?;
+        if image == self.image {
+            return Ok(answer);
+        }
+        self.store(&image).await?;
+        let before = std::mem::replace(&mut self.image, image);
+
+        let mut opened: Vec<Vec<OpenedPartition>> = self.cores.all().map(|_| Vec::new()).collect();
+        let mut removed: Vec<Vec<PartitionKey>> = self.cores.all().map(|_| Vec::new()).collect();
+        let mut deletions = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::CreatePartitions { topic, partitions } => {
+                    let wanted = partitions
+                        .into_iter()
+                        .filter_map(|index| topic.partition(index).map(|partition| (topic.clone(), partition.index)))
+                        .collect();
+                    match self.open(wanted).await {
+                        Ok(made) => made.into_iter().for_each(|(core, partition)| opened[core.index()].push(partition)),
+                        Err(refusal) => {
+                            drop(opened);
+                            self.take_back_topics_since(&before).await;
+                            return Err(refusal);
+                        }
+                    }
+                }
+                Effect::DeleteTopic { deletion, topic } => {
+                    for (core, key) in topic.iter().flat_map(|topic| placed(topic)) {
+                        removed[core.index()].push(key);
+                    }
+                    deletions.push(deletion);
+                }
+                Effect::MovePartition { .. } | Effect::TopicConfigsChanged { .. } | Effect::BrokerConfigsChanged => {
+                    unreachable!("no request that is served leads to {effect:?}")
+                }
+            }
+        }
+        self.tell_cores(opened, &removed).await;
+        if !deletions.is_empty() {
+            self.finish_work_on(removed).await;
+            // A topic made anew under the name must not find the old one's offsets there after a crash.
+            self.checkpoints.write_all(&self.cores, &self.data_dir).await;
+        }
+        for deletion in deletions {
+            self.remove_files(deletion).await;
+        }
+        Ok(answer)
+    }
+
+    /// The host could not make what `before` does not have: the topics go again, so that they may be asked for anew once it can.
+    async fn take_back_topics_since(&mut self, before: &MetadataImage) {
+        let new = self.image.topics().map(|topic| topic.id).filter(|id| before.topic_by_id(*id).is_none()).collect();
+        let taken_back = controller::apply(&self.image, &self.broker_config, Command::TakeBackTopics(new));
+        let Applied { image, effects, .. } = taken_back.expect("taking back is never refused");
+        // If even this cannot be stored, the next change stores it; a start before that makes the topics after all.
+        let _ = self.store(&image).await;
+        self.image = image;
+        for effect in effects {
+            if let Effect::DeleteTopic { deletion, .. } = effect {
+                self.remove_files(deletion).await;
+            }
+        }
+    }
+
+    async fn store(&self, image: &MetadataImage) -> Result<(), Refusal> {
+        let (data_dir, image) = (self.data_dir.clone(), image.clone());
+        let stored = tokio::task::spawn_blocking(move || store::write(&data_dir, &image)).await.expect("storing does not panic");
+        stored.map_err(|error| {
+            tracing::error!("{error}");
+            Refusal::new(ErrorCode::KafkaStorageError, error.to_string())
+        })
+    }
+
+    async fn open(&self, wanted: Vec<(Arc<TopicImage>, crate::base::PartitionIndex)>) -> Result<Vec<(CoreId, OpenedPartition)>, Refusal> {
+        let (data_dir, broker_config) = (self.data_dir.clone(), self.broker_config.clone());
+        let opened = tokio::task::spawn_blocking(move || partitions::create(&data_dir, &broker_config, &wanted))
+            .await
+            .expect("opening does not panic");
+        opened.map_err(|error| {
+            tracing::error!("{error}");
+            Refusal::new(ErrorCode::KafkaStorageError, error.to_string())
+        })
+    }
+
+    /// Shows the image to every core and waits until all have it.
+    async fn tell_cores(&self, opened: Vec<Vec<OpenedPartition>>, removed: &[Vec<PartitionKey>]) {
+        let image = Arc::new(self.image.clone());
+        let mut told = Vec::new();
+        for (core, (opened, removed)) in self.cores.all().zip(opened.into_iter().zip(removed)) {
+            let change = ImageChange { image: image.clone(), broker_config: self.broker_config.clone(), opened, removed: removed.clone() };
+            told.push(self.cores.ask(core, move |shard| drop(shard.apply(change))));
+        }
+        for told in told {
+            told.await;
+        }
+    }
+
+    /// Waits until no helper thread works for partitions that their cores gave up: the names of their directories are free afterwards.
+    async fn finish_work_on(&self, removed: Vec<Vec<PartitionKey>>) {
+        for (core, removed) in self.cores.all().zip(removed) {
+            self.cores.ask_later(core, |shard| async move { shard.finish_work_on(&removed).await }).await;
+        }
+    }
+
+    /// Removes the directories that an earlier process renamed and did not live to remove. Before the first change, so that they are not those
+    /// of a deletion under way.
+    async fn remove_leftovers(&self) {
+        let data_dir = self.data_dir.clone();
+        let removing = tokio::task::spawn_blocking(move || partitions::remove_leftovers(&data_dir));
+        if let Err(error) = removing.await.expect("removing does not panic") {
+            tracing::error!("{error}; the next start tries again");
+        }
+    }
+
+    /// Renames a deleted topic's directories at once and removes them in the background.
+    async fn remove_files(&self, deletion: TopicDeletion) {
+        let id = deletion.id;
+        let data_dir = self.data_dir.clone();
+        let retired = tokio::task::spawn_blocking(move || partitions::retire(&data_dir, &deletion)).await.expect("renaming does not panic");
+        let finished = self.finished.clone();
+        tokio::task::spawn_local(async move {
+            let removing = tokio::task::spawn_blocking(move || retired.and_then(|retired| partitions::remove(&retired)));
+            match (removing.await.expect("removing does not panic"), finished.upgrade()) {
+                // The loop may be gone; the next start finds the deletion in the store.
+                (Ok(()), Some(changes)) => {
+                    drop(changes.send(Told::Change(Change { command: Command::DeletionFinished(vec![id]), reply: None })));
+                }
+                (Ok(()), None) => {}
+                (Err(error), _) => tracing::error!("{error}; the next start tries again"),
+            }
+        });
+    }
+}
+
+fn placed(topic: &TopicImage) -> impl Iterator<Item = (CoreId, PartitionKey)> {
+    topic.partitions.iter().map(|partition| (partition.core, PartitionKey { topic_id: topic.id, index: partition.index }))
+}

@@ -1,0 +1,296 @@
+//! From a data directory to opened logs: lock, identity, stored image, topics found beside it, recovery.
+//!
+//! Runs before any core does; blocking, with the logs opened on several threads. Invariants: nothing is read or written before the
+//! directory is locked; the clean-shutdown marker is gone from the disk before the first log is opened, so a crash from then on is
+//! seen as one.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::checkpoints;
+use super::partitions::{self, Known};
+use super::store::{self, StoreError};
+use crate::base::{CoreId, LeaderEpoch, PartitionIndex, ProducerId, TopicId};
+use crate::cluster::broker_config::BrokerConfig;
+use crate::cluster::controller::{self, AdoptedPartition, AdoptedTopic, Command, NodeDescription, Refusal};
+use crate::cluster::image::{Configs, DirectoryId, MetadataImage, NodeId, TopicImage};
+use crate::cluster::store_format;
+use crate::io::directory::Lock;
+use crate::io::thread::on_threads_with_ticks;
+use crate::io::{clock, directory, entropy};
+use crate::log::checkpoint::CheckpointError;
+use crate::log::data_dir::{self, PartitionFolder};
+use crate::log::meta_properties::{self, MetaProperties, MetaPropertiesError};
+use crate::log::{RecoveryReport, checkpoint, clean_shutdown, leader_epochs, partition_metadata};
+use crate::shard::{OpenedPartition, PartitionCheckpoint};
+
+/// More than a broker hands out in the long run.
+const PRODUCER_IDS_PER_MS: i64 = 1000;
+
+/// Who gives one of these has said what may be deleted.
+const RETENTION_SETTINGS: [&str; 4] = ["log.retention.bytes", "log.retention.hours", "log.retention.minutes", "log.retention.ms"];
+/// How often a long recovery says how far it is.
+const PROGRESS_PERIOD: Duration = Duration::from_secs(2);
+
+/// What a start needs to know.
+#[derive(Clone, Debug)]
+pub struct StartOptions {
+    pub data_dir: PathBuf,
+    pub node_id: NodeId,
+    pub broker_config: BrokerConfig,
+    pub node: NodeDescription,
+    /// Threads that open logs.
+    pub threads: usize,
+}
+
+/// A data directory that is ready to be served.
+pub struct Started {
+    pub lock: Lock,
+    pub image: MetadataImage,
+    /// By core.
+    pub opened: Vec<Vec<OpenedPartition>>,
+    pub summary: RecoverySummary,
+}
+
+/// What opening all logs came to.
+#[derive(Clone, Debug, Default)]
+pub struct RecoverySummary {
+    pub clean: bool,
+    pub partitions: usize,
+    pub log_bytes_read: u64,
+    pub duration_ms: u64,
+    /// One sentence for each partition that an operator should hear about.
+    pub noteworthy: Vec<String>,
+    /// One sentence for each partition that could not be opened.
+    pub offline: Vec<String>,
+    /// Topics found as directories that the store did not know.
+    pub adopted: Vec<String>,
+    /// Retention leaves those alone.
+    pub adopted_are_kept: bool,
+}
+
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("cannot {action} {path}: {source}; choose another --data-dir or make this one readable and writable", path = path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Locked(io::Error),
+    #[error("{path} belongs to node {found}, this is node {expected}: choose the right --data-dir, or start with --node-id {found}", path = path.display())]
+    OtherNode { path: PathBuf, found: i32, expected: i32 },
+    #[error(transparent)]
+    Unreadable(CheckpointError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// Makes a data directory ready.
+///
+/// # Errors
+/// The directory cannot be used, belongs to somebody else, or its metadata cannot be read. Damage inside a partition is no error: it is
+/// mended or cut, and told in the summary.
+pub fn start(options: &StartOptions) -> Result<Started, StartError> {
+    let data_dir = &options.data_dir;
+    directory::create_all(data_dir).map_err(|source| StartError::File { action: "create", path: data_dir.clone(), source })?;
+    let lock = directory::lock_exclusive(&data_dir.join(data_dir::LOCK_FILE)).map_err(StartError::Locked)?;
+    let Stored { image: stored, was_damaged } = read_store(data_dir)?;
+    let cluster_id = identify(data_dir, options.node_id, stored.as_ref())?;
+    let clean =
+        clean_shutdown::take(data_dir).map_err(|source| StartError::File { action: "look into", path: data_dir.clone(), source })?;
+
+    let stored = stored.unwrap_or_else(|| {
+        let mut empty = MetadataImage::empty(&cluster_id, options.node_id);
+        if was_damaged {
+            // Ids that were handed out before must not come again; nobody knows how many that were.
+            empty.next_producer_id = ProducerId(clock::wall_ms().0 * PRODUCER_IDS_PER_MS);
+        }
+        empty
+    });
+    let apply = |image: &MetadataImage, command| controller::apply(image, &options.broker_config, command).map(|applied| applied.image);
+    let image = apply(&stored, Command::BrokersChanged(options.node.clone()))?;
+    let found = data_dir::scan(data_dir).map_err(|source| StartError::File { action: "list", path: data_dir.clone(), source })?;
+    let mut adopted = unknown_topics(&image, found.partitions);
+    let chose_retention = options.broker_config.given().keys().any(|name| RETENTION_SETTINGS.contains(&name.as_str()));
+    if was_damaged || !chose_retention {
+        // Their settings are not known: the default retention must not delete what was to be kept.
+        adopted.iter_mut().for_each(|topic| topic.configs = kept_for_ever());
+    }
+    let adopted_names = adopted.iter().map(|topic| topic.name.to_string()).collect();
+    let image = apply(&image, Command::AdoptTopics(adopted))?;
+    let image = apply(&image, Command::Restarted)?;
+    store::write(data_dir, &image)?;
+
+    let started_ns = clock::monotonic_ns();
+    let (opened, mut summary) = open_all(options, &image, clean);
+    if !clean {
+        checkpoint_recovered(data_dir, &image, &opened);
+    }
+    summary.duration_ms = (clock::monotonic_ns() - started_ns) / 1_000_000;
+    summary.adopted = adopted_names;
+    summary.adopted_are_kept = was_damaged || !chose_retention;
+    Ok(Started { lock, image, opened, summary })
+}
+
+/// The metadata store, as far as it can be read.
+struct Stored {
+    /// `None`: there is none, or it was damaged.
+    image: Option<MetadataImage>,
+    was_damaged: bool,
+}
+
+/// Reads the store. A damaged one is set aside: the directories tell which topics there are. One of a newer release is not damaged, and
+/// stops the start.
+fn read_store(data_dir: &Path) -> Result<Stored, StartError> {
+    match store::read(data_dir) {
+        Ok(image) => Ok(Stored { image, was_damaged: false }),
+        Err(StoreError::Format { path, source }) if !matches!(source, store_format::StoreError::Version { .. }) => {
+            let aside = store::set_aside(data_dir, clock::wall_ms())?;
+            tracing::error!(
+                "{}: {source}. It is now {}. Topics are taken from the directories; their settings are lost, so nothing of them is \
+                 deleted by time or size until retention.ms and retention.bytes are set again",
+                path.display(),
+                aside.display()
+            );
+            Ok(Stored { image: None, was_damaged: true })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn kept_for_ever() -> Configs {
+    ["retention.ms", "retention.bytes"].map(|name| (name.to_owned(), "-1".to_owned())).into()
+}
+
+/// Writes the checkpoints of recovered logs, which are on the disk now: a crash soon after this start costs no second check, and no line
+/// outlives a log that recovery has shortened.
+fn checkpoint_recovered(data_dir: &Path, image: &MetadataImage, opened: &[Vec<OpenedPartition>]) {
+    let checkpoint_of = |OpenedPartition { key, log }: &OpenedPartition| PartitionCheckpoint {
+        topic: image.topic_by_id(key.topic_id).expect("it was opened for a topic of this image").name.clone(),
+        index: key.index,
+        recovery_point: log.recovery_point(),
+        high_watermark: log.log_end_offset(),
+        log_start_offset: log.log_start_offset_to_checkpoint(),
+    };
+    let partitions: Vec<PartitionCheckpoint> = opened.iter().flatten().map(checkpoint_of).collect();
+    if let Err(error) = checkpoints::write(data_dir, &partitions) {
+        tracing::error!("cannot write the checkpoints of the data directory: {error}; the next start will read more than it would have to");
+    }
+}
+
+/// Reads or makes `meta.properties`. Returns the cluster's id.
+fn identify(data_dir: &Path, node_id: NodeId, stored: Option<&MetadataImage>) -> Result<String, StartError> {
+    let failed = |action| move |source| StartError::File { action, path: data_dir.join(meta_properties::META_PROPERTIES_FILE), source };
+    match meta_properties::read(data_dir) {
+        Ok(Some(properties)) if properties.node_id == node_id.0 => return Ok(properties.cluster_id),
+        Ok(Some(properties)) => {
+            return Err(StartError::OtherNode { path: data_dir.to_owned(), found: properties.node_id, expected: node_id.0 });
+        }
+        Ok(None) => {}
+        Err(error @ MetaPropertiesError::Damaged { .. }) => {
+            let aside = data_dir.join(format!("{}.damaged-{}", meta_properties::META_PROPERTIES_FILE, clock::wall_ms()));
+            directory::rename(&data_dir.join(meta_properties::META_PROPERTIES_FILE), &aside).map_err(failed("rename"))?;
+            tracing::error!("{error}. It is now {}, and one for node {node_id} was written in its place", aside.display());
+        }
+        Err(MetaPropertiesError::Unreadable(error)) => return Err(StartError::Unreadable(error)),
+    }
+    let properties = MetaProperties {
+        cluster_id: stored.map_or_else(|| TopicId(entropy::uuid()).to_string(), |image| image.cluster_id.to_string()),
+        node_id: node_id.0,
+        directory_id: Some(DirectoryId(entropy::uuid()).to_string()),
+        others: BTreeMap::new(),
+    };
+    meta_properties::write(data_dir, &properties).map_err(failed("write"))?;
+    Ok(properties.cluster_id)
+}
+
+/// Directories of topics that the image neither has nor is deleting: Apache Kafka's, or ours from before the store was lost.
+fn unknown_topics(image: &MetadataImage, found: Vec<PartitionFolder>) -> Vec<AdoptedTopic> {
+    let mut topics: BTreeMap<String, AdoptedTopic> = BTreeMap::new();
+    for PartitionFolder { topic: name, partition, path } in found {
+        if image.topic(name.as_str()).is_some() {
+            continue;
+        }
+        let id = partition_metadata::read(&path).ok().flatten();
+        // A directory that does not say whose it is belongs to the deleted topic of its name.
+        let is_deleted = match id {
+            Some(id) => image.deletions.contains_key(&id),
+            None => image.deletions.values().any(|deletion| deletion.name == name),
+        };
+        if is_deleted {
+            continue;
+        }
+        let leader_epoch = leader_epochs::read(&path).ok().flatten().map_or(LeaderEpoch::UNKNOWN, |epochs| epochs.latest());
+        let topic = topics.entry(name.to_string()).or_insert_with(|| AdoptedTopic {
+            name,
+            id: TopicId::ZERO,
+            partitions: Vec::new(),
+            configs: Configs::new(),
+        });
+        topic.partitions.push(AdoptedPartition { index: partition, leader_epoch });
+        // One readable partition.metadata tells the id for all.
+        if topic.id.is_zero() {
+            topic.id = id.unwrap_or_default();
+        }
+    }
+    for topic in topics.values_mut().filter(|topic| topic.id.is_zero()) {
+        topic.id = TopicId(entropy::uuid());
+    }
+    topics.into_values().collect()
+}
+
+/// One partition's log with what opening it came to, or why it stays closed.
+type Opened = Result<((CoreId, OpenedPartition), RecoveryReport), String>;
+
+/// Opens every partition's log, on `options.threads` threads. One that cannot be opened stays offline alone.
+fn open_all(options: &StartOptions, image: &MetadataImage, clean: bool) -> (Vec<Vec<OpenedPartition>>, RecoverySummary) {
+    let wanted: Vec<(Arc<TopicImage>, PartitionIndex)> =
+        image.topics().flat_map(|topic| topic.partitions.iter().map(|partition| (topic.clone(), partition.index))).collect();
+    let recovery_points = checkpoints::read(&options.data_dir, checkpoint::RECOVERY_POINT_FILE);
+    let log_starts = checkpoints::read(&options.data_dir, checkpoint::LOG_START_OFFSET_FILE);
+    let (bytes_checked, logs_open) = (Arc::new(AtomicU64::new(0)), AtomicUsize::new(0));
+    let open_one = |(topic, index): (Arc<TopicImage>, PartitionIndex)| -> Opened {
+        let name = (topic.name.clone(), index);
+        let known = Known {
+            clean,
+            recovery_point: recovery_points.get(&name).copied(),
+            log_start_offset: log_starts.get(&name).copied(),
+            progress: Some(bytes_checked.clone()),
+        };
+        let partition = topic.partition(index).expect("taken from this topic");
+        let opened = partitions::open(&options.data_dir, &options.broker_config, &topic, partition, known);
+        logs_open.fetch_add(1, Ordering::Relaxed);
+        opened.map_err(|error| format!("{}-{index} stays offline: {error}", topic.name))
+    };
+    let show_progress = || {
+        let (bytes, logs) = (bytes_checked.load(Ordering::Relaxed), logs_open.load(Ordering::Relaxed));
+        tracing::info!("recovering: {logs} of {} partitions open, {} MiB of log checked", wanted.len(), bytes >> 20);
+    };
+    // Neighbours are dealt out to different threads, because a topic's partitions tend to be of one size.
+    let threads = options.threads.clamp(1, wanted.len().max(1));
+    let shares: Vec<Vec<_>> = (0..threads).map(|thread| wanted.iter().skip(thread).step_by(threads).cloned().collect()).collect();
+    let open_share = |share: Vec<_>| share.into_iter().map(&open_one).collect::<Vec<Opened>>();
+    let results = on_threads_with_ticks(shares, open_share, PROGRESS_PERIOD, show_progress);
+
+    let mut by_core: Vec<Vec<OpenedPartition>> = (0..image.core_count).map(|_| Vec::new()).collect();
+    let mut summary = RecoverySummary { clean, partitions: wanted.len(), ..RecoverySummary::default() };
+    for opened in results.into_iter().flatten() {
+        match opened {
+            Ok(((core, partition), report)) => {
+                by_core[core.index()].push(partition);
+                summary.log_bytes_read += report.log_bytes_read;
+                if report.is_noteworthy() {
+                    summary.noteworthy.push(report.to_string());
+                }
+            }
+            Err(failure) => summary.offline.push(failure),
+        }
+    }
+    (by_core, summary)
+}

@@ -1,0 +1,68 @@
+//! From stopped cores to a data directory that the next start, ours or Apache Kafka's, opens without reading data.
+//!
+//! Runs after the last core has ended; blocking. Invariant: the clean-shutdown marker is written last, after everything it vouches for.
+
+use std::path::Path;
+
+use super::checkpoints;
+use crate::io::thread::on_threads;
+use crate::log::clean_shutdown;
+use crate::shard::{PartitionCheckpoint, StoppedCore, StoppedLog};
+
+/// Kafka writes the epoch its controller gave the broker; an embedded controller gives none.
+const NO_BROKER_EPOCH: i64 = -1;
+
+/// What closing all logs came to.
+pub struct ClosedLogs {
+    pub checkpoints: Vec<PartitionCheckpoint>,
+    /// One sentence for each log that was not closed cleanly.
+    pub failures: Vec<String>,
+}
+
+/// Closes every log, on several threads.
+pub fn close_all(cores: Vec<StoppedCore>, threads: usize) -> ClosedLogs {
+    let mut shares: Vec<Vec<StoppedLog>> = (0..threads.max(1)).map(|_| Vec::new()).collect();
+    for (position, log) in cores.into_iter().flat_map(|core| core.logs).enumerate() {
+        let share = position % shares.len();
+        shares[share].push(log);
+    }
+    let mut result = ClosedLogs { checkpoints: Vec::new(), failures: Vec::new() };
+    for closed in on_threads(shares, |share| share.into_iter().map(close).collect::<Vec<_>>()).into_iter().flatten() {
+        match closed {
+            Ok(checkpoint) => result.checkpoints.push(checkpoint),
+            Err(failure) => result.failures.push(failure),
+        }
+    }
+    result
+}
+
+fn close(stopped: StoppedLog) -> Result<PartitionCheckpoint, String> {
+    let StoppedLog { topic, index, log, has_work_under_way } = stopped;
+    let offline = log.offline_reason().map(str::to_owned);
+    let closed = log.close(!has_work_under_way).map_err(|error| format!("{topic}-{index}: {error}"))?;
+    if !closed.clean {
+        return Err(match offline {
+            Some(why) => format!("{topic}-{index} is offline: {why}"),
+            None => format!("{topic}-{index}: the disk did not finish its work in time"),
+        });
+    }
+    Ok(PartitionCheckpoint {
+        topic,
+        index,
+        recovery_point: closed.recovery_point,
+        high_watermark: closed.log_end_offset,
+        log_start_offset: closed.log_start_offset,
+    })
+}
+
+/// Writes the checkpoints, and behind them the marker if every log was closed cleanly.
+///
+/// # Errors
+/// What was not, as one sentence.
+pub fn mark(data_dir: &Path, closed: &ClosedLogs) -> Result<(), String> {
+    checkpoints::write(data_dir, &closed.checkpoints).map_err(|error| format!("cannot write the checkpoints: {error}"))?;
+    if !closed.failures.is_empty() {
+        return Err(closed.failures.join("; "));
+    }
+    clean_shutdown::write(data_dir, NO_BROKER_EPOCH).map_err(|error| format!("cannot write the clean-shutdown marker: {error}"))
+}

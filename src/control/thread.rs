@@ -1,0 +1,138 @@
+//! The control thread's loop: messages from cores, work coming back from helper threads, the clock, signals.
+//!
+//! tokio's current-thread runtime. Nothing here blocks: what does goes to helper threads. Changes of the metadata run one after the
+//! other in a task of their own, because each waits for the disk and for every core.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::changes::{Change, Changes, Told};
+use super::checkpoints::Checkpoints;
+use super::cores::Cores;
+use super::helpers::{Helpers, Work};
+use super::signals::{Signal, Signals};
+use crate::cluster::broker_config::BrokerConfig;
+use crate::cluster::image::MetadataImage;
+use crate::shard::CounterValues;
+use crate::shard::histograms::StageSnapshot;
+use crate::shard::message::{ControlRequest, Message};
+
+/// What the loop tells its owner about.
+pub trait Reports {
+    /// What every core has measured, on SIGUSR1 and before a stop.
+    fn histograms(&self, snapshots: &[StageSnapshot], counters: &[CounterValues]);
+}
+
+/// What the loop works with.
+pub struct Control {
+    pub cores: Rc<Cores>,
+    pub data_dir: PathBuf,
+    pub broker_config: BrokerConfig,
+    pub image: MetadataImage,
+    pub signals: Signals,
+}
+
+/// Runs until a signal ends it and every core has given its connections up.
+///
+/// # Errors
+/// The host refuses the loop's own wake-up.
+pub async fn run(control: Control, reports: impl Reports) -> std::io::Result<()> {
+    let Control { cores, data_dir, broker_config, image, mut signals } = control;
+    let (change_sender, change_receiver) = unbounded_channel();
+    let checkpoint_every = Duration::from_millis(broker_config.recovery_point_checkpoint_ms.max(1) as u64);
+    let checkpoints = Rc::new(Checkpoints::default());
+    let changes = Changes::new(cores.clone(), checkpoints.clone(), data_dir.clone(), broker_config, image, change_sender.downgrade());
+    let tasks = LocalSet::new();
+    let changing = tasks.spawn_local(changes.run(change_receiver));
+    let looping = async {
+        let mut helpers = Helpers::new();
+        let mut checkpoint = interval(checkpoint_every);
+        checkpoint.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        checkpoint.tick().await;
+        let mut running = Running::all(&cores);
+        while running.cores > 0 {
+            tokio::select! {
+                waited = cores.wait() => {
+                    waited?;
+                    receive(&cores, &mut helpers, &change_sender, &mut running);
+                }
+                done = helpers.next_done() => cores.send(done.reply.core, done.reply.message(done.answer)),
+                _ = checkpoint.tick() => {
+                    let (checkpoints, cores, data_dir) = (checkpoints.clone(), cores.clone(), data_dir.clone());
+                    spawn_local(async move { checkpoints.write_all(&cores, &data_dir).await });
+                }
+                signal = signals.next() => obey(signal, &cores, &change_sender, &mut signals, &reports),
+            }
+        }
+        Ok(())
+    };
+    let ended = tasks.run_until(looping).await;
+    drop(change_sender);
+    tasks.run_until(changing).await.expect("the task of changes does not panic");
+    ended
+}
+
+fn obey(signal: Signal, cores: &Rc<Cores>, changes: &UnboundedSender<Told>, signals: &mut Signals, reports: &impl Reports) {
+    match signal {
+        Signal::ShowHistograms => signals.shown_when_ready(collect(cores), false),
+        Signal::Stop => {
+            tracing::info!("stopping");
+            signals.shown_when_ready(collect(cores), true);
+        }
+        Signal::HistogramsReady { shown, and_stop } => {
+            let (snapshots, counters): (Vec<_>, Vec<_>) = shown.into_iter().unzip();
+            reports.histograms(&snapshots, &counters);
+            if and_stop {
+                // The task of changes ends only after this loop; it stops the cores when the change under way is done.
+                let _ = changes.send(Told::Stop);
+            }
+        }
+    }
+}
+
+/// Asks every core for what it has measured. The answers come through the loop, so this waits beside it.
+fn collect(cores: &Rc<Cores>) -> JoinHandle<Vec<(StageSnapshot, CounterValues)>> {
+    let cores = cores.clone();
+    spawn_local(async move { cores.ask_all(|shard| (shard.histograms.snapshot(shard.core), shard.counter_values())).await })
+}
+
+/// How many cores have not ended yet. Invariant: `serving <= cores`.
+struct Running {
+    cores: usize,
+    /// Those with connections; the others still answer them.
+    serving: usize,
+}
+
+impl Running {
+    fn all(cores: &Cores) -> Running {
+        let count = cores.all().count();
+        Running { cores: count, serving: count }
+    }
+
+    fn connections_closed(&mut self, cores: &Cores) {
+        self.serving -= 1;
+        if self.serving == 0 {
+            cores.all().for_each(|core| cores.send(core, Message::Run(Box::new(|shard| shard.end_serving()))));
+        }
+    }
+}
+
+/// Handles what has come.
+fn receive(cores: &Rc<Cores>, helpers: &mut Helpers, changes: &UnboundedSender<Told>, running: &mut Running) {
+    cores.drain(|_from, message| match message {
+        Message::Control(ControlRequest::Change { command, reply }) => {
+            // The task of changes ends only after this loop.
+            let _ = changes.send(Told::Change(Change { command, reply: Some(reply) }));
+        }
+        Message::Control(ControlRequest::Offload { order, work, reply }) => helpers.give(Work { order, run: work, reply }),
+        Message::Control(ControlRequest::Answered { question, answer }) => cores.answered(question, answer),
+        Message::Control(ControlRequest::ConnectionsClosed) => running.connections_closed(cores),
+        Message::Control(ControlRequest::Stopped) => running.cores -= 1,
+        Message::Run(_) => unreachable!("work for cores goes to cores"),
+    });
+}
