@@ -1,0 +1,63 @@
+//! The answer to a fetch: bytes around ranges of files.
+
+use bytes::Bytes;
+
+use super::plan::Plan;
+use crate::api::message::RequestInfo;
+use crate::base::{BrokerId, ErrorCode};
+use crate::net::response::Response;
+use crate::shard::partition::ReadAnswer;
+use crate::wire::fetch::{FetchResponse, PartitionResponse, encode_response};
+
+pub(super) fn refuse(info: RequestInfo, error_code: ErrorCode) -> Response {
+    let mut head = Vec::with_capacity(32);
+    let response = FetchResponse { throttle_time_ms: 0, error_code, session_id: 0, partitions: &[], node_endpoints: &[] };
+    encode_response(info.version, info.correlation_id, &response, &mut head, &mut Vec::new());
+    Response::new(info.key as u16, head)
+}
+
+pub(super) fn encode(plan: &Plan, mut answers: Vec<ReadAnswer>) -> Response {
+    let partitions: Vec<PartitionResponse<'_>> = plan
+        .partitions
+        .iter()
+        .map(|partition| {
+            let topic = plan.topics[partition.topic].reference();
+            match partition.read {
+                Ok(read) => {
+                    let answer = &answers[read];
+                    PartitionResponse {
+                        high_watermark: answer.high_watermark,
+                        // Without transactions everything below the high watermark is stable.
+                        last_stable_offset: answer.high_watermark,
+                        log_start_offset: answer.log_start_offset,
+                        diverging_epoch: answer.diverging,
+                        aborted_transactions: plan.read_committed.then_some(&[]),
+                        preferred_read_replica: BrokerId(-1),
+                        records_bytes: answer.bytes(),
+                        ..PartitionResponse::refused(topic, partition.index, answer.error)
+                    }
+                }
+                Err(error) => PartitionResponse::refused(topic, partition.index, error),
+            }
+        })
+        .collect();
+    let mut head = Vec::with_capacity(64 + 80 * partitions.len());
+    let mut gaps = Vec::with_capacity(partitions.len());
+    let response =
+        FetchResponse { throttle_time_ms: 0, error_code: ErrorCode::None, session_id: 0, partitions: &partitions, node_endpoints: &[] };
+    encode_response(plan.info.version, plan.info.correlation_id, &response, &mut head, &mut gaps);
+
+    let Some(first) = gaps.first() else { return Response::new(plan.info.key as u16, head) };
+    let behind = first.at;
+    let tail = Bytes::from(head.split_off(behind));
+    let mut response = Response::new(plan.info.key as u16, head);
+    for (place, gap) in gaps.iter().enumerate() {
+        let read = *plan.partitions[gap.partition].read.as_ref().expect("only partitions that were read have records");
+        std::mem::take(&mut answers[read].ranges).into_iter().for_each(|range| response.push_file(range));
+        let end = gaps.get(place + 1).map_or(tail.len(), |next| next.at - behind);
+        if end > gap.at - behind {
+            response.push_bytes(tail.slice(gap.at - behind..end));
+        }
+    }
+    response
+}

@@ -1,0 +1,268 @@
+//! What the broker does with each Kafka request: one file per request.
+//!
+//! Runs on the core of the connection. Requests of one connection take effect in order, as in Kafka: Produce requests may be
+//! under way together; whatever comes behind another request that waits starts when that one has been answered.
+
+mod api_versions;
+pub mod compatibility;
+mod create_topics;
+mod delete_groups;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_groups;
+mod distinct;
+mod fetch;
+mod find_coordinator;
+mod groups;
+mod heartbeat;
+mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
+mod list_offsets;
+mod message;
+mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
+mod offset_for_leader_epoch;
+mod produce;
+mod sync_group;
+mod turns;
+pub mod versions;
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use kafka_protocol::protocol::{Decodable, Encodable};
+
+use crate::io::clock;
+use crate::net::response::Response;
+use crate::net::service::{ConnectionInfo, FrameTiming, Frames, Reply, Sent, Service};
+use crate::shard::Shard;
+use crate::shard::histograms::Stage;
+use crate::wire::frame::RequestHeader;
+use groups::Caller;
+use message::RequestInfo;
+use produce::{Next, ProduceTurn};
+use turns::Turns;
+
+/// Answers the requests of one core's connections.
+#[derive(Clone)]
+pub struct Api {
+    shard: Rc<Shard>,
+    turns: Turns,
+}
+
+impl Api {
+    pub fn new(shard: Rc<Shard>) -> Api {
+        Api { shard, turns: Turns::default() }
+    }
+
+    /// Starts the requests that one read brought, in order.
+    fn start<'a>(&self, peer: Peer, frames: impl Iterator<Item = &'a [u8]>, replies: &mut Vec<Reply>, received_ns: u64) {
+        let mut produce = ProduceTurn::new(&self.shard);
+        let mut must_wait = self.turns.is_waiting(peer.connection);
+        for frame in frames {
+            if must_wait {
+                replies.push(self.hold_back(peer, frame.to_vec(), received_ns));
+                continue;
+            }
+            self.shard.histograms.record(Stage::RequestQueue, clock::monotonic_ns().saturating_sub(received_ns));
+            let opened = match open(frame) {
+                Ok(opened) => opened,
+                Err(refusal) => {
+                    replies.push(refusal);
+                    if matches!(replies.last(), Some(Reply::Close(_))) {
+                        break;
+                    }
+                    continue;
+                }
+            };
+            if opened.info.key == versions::PRODUCE {
+                must_wait = produce.add(opened.info, opened.body, replies) == Next::MustWait;
+            } else {
+                std::mem::replace(&mut produce, ProduceTurn::new(&self.shard)).finish(replies);
+                let reply = self.call(peer, opened, received_ns);
+                must_wait = matches!(reply, Reply::Later { .. });
+                replies.push(reply);
+            }
+            if matches!(replies.last(), Some(Reply::Close(_))) {
+                break;
+            }
+            if must_wait {
+                produce = self.hold_others_back(peer, produce, replies);
+            }
+        }
+        produce.finish(replies);
+    }
+
+    /// The reply pushed last holds back the requests behind it until it is there.
+    fn hold_others_back<'a>(&self, peer: Peer, produce: ProduceTurn<'a>, replies: &mut [Reply]) -> ProduceTurn<'a> {
+        // Only now is it known what a Produce request waits for.
+        produce.finish(replies);
+        if let Some(Reply::Later { future, .. }) = replies.last_mut() {
+            let waiting = self.turns.begin(peer.connection);
+            let answer = std::mem::replace(future, Box::pin(std::future::ready(None)));
+            *future = Box::pin(async move {
+                let answer = answer.await;
+                drop(waiting);
+                answer
+            });
+        }
+        ProduceTurn::new(&self.shard)
+    }
+
+    /// A request that starts when those before it are answered: answers are awaited in order.
+    fn hold_back(&self, peer: Peer, frame: Vec<u8>, received_ns: u64) -> Reply {
+        let waiting = self.turns.begin(peer.connection);
+        let api = self.clone();
+        Reply::later_holding(frame.len(), async move {
+            let mut replies = Vec::with_capacity(1);
+            // It is its own turn now: nothing before it waits any more.
+            api.start_one(peer, &frame, &mut replies, received_ns);
+            let answer = match replies.pop() {
+                Some(Reply::Now(response)) => Some(response),
+                Some(Reply::Later { future, .. }) => future.await,
+                Some(Reply::Close(reason)) => {
+                    tracing::info!("closing a connection: {reason}");
+                    None
+                }
+                // An answer of no bytes: nothing is sent.
+                Some(Reply::Silent) | None => Some(Response::default()),
+            };
+            drop(waiting);
+            answer
+        })
+    }
+
+    fn start_one(&self, peer: Peer, frame: &[u8], replies: &mut Vec<Reply>, received_ns: u64) {
+        match open(frame) {
+            Ok(opened) if opened.info.key == versions::PRODUCE => {
+                let mut produce = ProduceTurn::new(&self.shard);
+                produce.add(opened.info, opened.body, replies);
+                produce.finish(replies);
+            }
+            Ok(opened) => replies.push(self.call(peer, opened, received_ns)),
+            Err(refusal) => replies.push(refusal),
+        }
+    }
+
+    fn call(&self, peer: Peer, opened: Opened<'_>, received_ns: u64) -> Reply {
+        let Opened { info, client_id, body } = opened;
+        let shard = self.shard.clone();
+        let version = info.version;
+        match info.key {
+            versions::FETCH => fetch::handle(&shard, info, body, received_ns),
+            versions::LIST_OFFSETS => later(info, body, |request| list_offsets::handle(shard, version, request)),
+            versions::METADATA => later(info, body, |request| metadata::handle(shard, version, request)),
+            versions::OFFSET_COMMIT => later(info, body, |request| offset_commit::handle(shard, version, request)),
+            versions::OFFSET_FETCH => later(info, body, |request| offset_fetch::handle(shard, version, request)),
+            versions::FIND_COORDINATOR => later(info, body, |request| find_coordinator::handle(shard, version, request)),
+            versions::JOIN_GROUP => {
+                let caller = Caller { client_id: client_id.unwrap_or_default().to_owned(), host: format!("/{}", peer.address) };
+                later(info, body, |request| join_group::handle(shard, version, caller, request))
+            }
+            versions::HEARTBEAT => later(info, body, |request| heartbeat::handle(shard, request)),
+            versions::LEAVE_GROUP => later(info, body, |request| leave_group::handle(shard, version, request)),
+            versions::SYNC_GROUP => later(info, body, |request| sync_group::handle(shard, version, request)),
+            versions::DESCRIBE_GROUPS => later(info, body, |request| describe_groups::handle(shard, version, request)),
+            versions::LIST_GROUPS => later(info, body, |request| list_groups::handle(shard, version, request)),
+            versions::DELETE_GROUPS => later(info, body, |request| delete_groups::handle(shard, request)),
+            versions::OFFSET_DELETE => later(info, body, |request| offset_delete::handle(shard, request)),
+            versions::API_VERSIONS => Reply::Now(api_versions::answer(info)),
+            versions::CREATE_TOPICS => later(info, body, |request| create_topics::handle(shard, version, request)),
+            versions::DELETE_TOPICS => later(info, body, |request| delete_topics::handle(shard, version, request)),
+            versions::INIT_PRODUCER_ID => later(info, body, |request| init_producer_id::handle(shard, request)),
+            versions::OFFSET_FOR_LEADER_EPOCH => later(info, body, |request| offset_for_leader_epoch::handle(shard, request)),
+            versions::DESCRIBE_CONFIGS => now(info, body, |request| describe_configs::handle(&shard, version, request)),
+            versions::DESCRIBE_CLUSTER => now(info, body, |request| describe_cluster::handle(&shard.image(), version, request)),
+            key => unreachable!("api key {key} stands in the table of versions and has no handler"),
+        }
+    }
+}
+
+impl Service for Api {
+    fn turn(&self, connection: &ConnectionInfo, frames: Frames<'_>, replies: &mut Vec<Reply>, timing: FrameTiming) {
+        let peer = Peer { connection: connection.id, address: connection.peer.ip() };
+        self.start(peer, frames, replies, timing.received_ns);
+    }
+
+    fn has_room(&self) -> bool {
+        self.shard.has_room()
+    }
+
+    fn end_of_turn(&self) {
+        self.shard.drain_mesh();
+    }
+
+    fn sent(&self, _connection: &ConnectionInfo, sent: Sent) {
+        self.shard.histograms.record(Stage::Send, sent.sent_ns.saturating_sub(sent.ready_ns));
+    }
+}
+
+/// Whose requests they are.
+#[derive(Clone, Copy)]
+struct Peer {
+    connection: u64,
+    address: IpAddr,
+}
+
+/// A request whose header was read.
+struct Opened<'a> {
+    info: RequestInfo,
+    client_id: Option<&'a str>,
+    body: &'a [u8],
+}
+
+/// Reads a request's header and checks that we serve it, or says what to reply.
+fn open(frame: &[u8]) -> Result<Opened<'_>, Reply> {
+    let Some((key, version, correlation_id)) = RequestHeader::peek(frame) else {
+        return Err(Reply::Close(format!("expected a request header of at least 8 bytes, {} came", frame.len())));
+    };
+    let info = RequestInfo { key, version, correlation_id };
+    let Some(row) = versions::find(key) else {
+        return Err(Reply::Close(format!("api key {key} is not served; ApiVersions lists what is")));
+    };
+    if version < row.advertised_min || version > row.max {
+        return Err(match key {
+            versions::API_VERSIONS => Reply::Now(api_versions::answer_unsupported(info)),
+            _ => Reply::Close(format!("{} version {version} is not served, {} to {} are", row.name, row.min, row.max)),
+        });
+    }
+    match RequestHeader::parse(frame) {
+        Ok(header) => Ok(Opened { info, client_id: header.client_id, body: &frame[header.body_at..] }),
+        Err(error) => Err(Reply::Close(format!("the header of a {} request: {error}", row.name))),
+    }
+}
+
+/// Decodes a request and answers it at once.
+fn now<Request: Decodable, Answer: Encodable>(info: RequestInfo, body: &[u8], handle: impl FnOnce(Request) -> Answer) -> Reply {
+    match message::decode(info, body) {
+        Ok(request) => Reply::Now(message::encode(info, &handle(request))),
+        Err(error) => Reply::Close(undecodable(info, &error)),
+    }
+}
+
+/// Decodes a request and answers it when its handler is done.
+fn later<Request, Answer, Work>(info: RequestInfo, body: &[u8], handle: impl FnOnce(Request) -> Work) -> Reply
+where
+    Request: Decodable,
+    Answer: Encodable,
+    Work: Future<Output = Answer> + 'static,
+{
+    match message::decode(info, body) {
+        Ok(request) => {
+            let work = handle(request);
+            Reply::later(async move { Some(message::encode(info, &work.await)) })
+        }
+        Err(error) => Reply::Close(undecodable(info, &error)),
+    }
+}
+
+fn undecodable(info: RequestInfo, error: &str) -> String {
+    let name = versions::find(info.key).map_or("unknown", |row| row.name);
+    format!("the body of {name} version {} cannot be read: {error}", info.version)
+}

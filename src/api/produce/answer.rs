@@ -1,0 +1,195 @@
+//! The answer to one Produce request, while its partitions come together.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use super::elsewhere::OwnerAnswer;
+use crate::api::message::RequestInfo;
+use crate::base::{ErrorCode, Offset, PartitionIndex, Timestamp, TopicId};
+use crate::net::response::Response;
+use crate::net::service::Reply;
+use crate::shard::calls::Call;
+use crate::wire::frame::TopicReference;
+use crate::wire::produce::{PartitionResponse, ProduceResponse, RecordError, encode_response};
+
+/// Where the records of one partition were put.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stored {
+    pub base_offset: Offset,
+    pub log_append_time: Timestamp,
+    pub log_start_offset: Offset,
+}
+
+/// One `fdatasync`, awaited by every request that it acknowledges.
+#[derive(Clone)]
+pub(super) struct SharedWait(Rc<RefCell<WaitState>>);
+
+enum WaitState {
+    Open(Option<Call<Result<(), ErrorCode>>>),
+    Known(Result<(), ErrorCode>),
+}
+
+impl SharedWait {
+    pub(super) fn new(wait: Call<Result<(), ErrorCode>>) -> SharedWait {
+        SharedWait(Rc::new(RefCell::new(WaitState::Open(Some(wait)))))
+    }
+
+    /// Answers are sent in order, so the first to wait takes the call and the rest find its result.
+    async fn result(&self) -> Result<(), ErrorCode> {
+        let call = match &mut *self.0.borrow_mut() {
+            WaitState::Open(call) => call.take(),
+            WaitState::Known(result) => return *result,
+        };
+        let result = call.expect("one waits at a time").await;
+        *self.0.borrow_mut() = WaitState::Known(result);
+        result
+    }
+}
+
+pub(super) enum Waiting {
+    Flush(Stored, SharedWait),
+    Owner(OwnerAnswer),
+    Checking(Pin<Box<dyn Future<Output = PartitionAnswer>>>),
+}
+
+pub(super) enum PartitionAnswer {
+    Stored(Stored),
+    Refused { error: ErrorCode, message: Option<String>, record_index: Option<i32> },
+    Waiting(Waiting),
+}
+
+impl PartitionAnswer {
+    pub(super) fn refused(error: ErrorCode) -> PartitionAnswer {
+        PartitionAnswer::Refused { error, message: None, record_index: None }
+    }
+
+    async fn settle(self) -> PartitionAnswer {
+        match self {
+            PartitionAnswer::Waiting(Waiting::Flush(stored, wait)) => from_owner(wait.result().await.map(|()| stored)),
+            PartitionAnswer::Waiting(Waiting::Owner(answer)) => from_owner(answer.wait().await),
+            PartitionAnswer::Waiting(Waiting::Checking(checking)) => checking.await,
+            settled => settled,
+        }
+    }
+}
+
+pub(super) fn from_owner(answer: Result<Stored, ErrorCode>) -> PartitionAnswer {
+    match answer {
+        Ok(stored) => PartitionAnswer::Stored(stored),
+        Err(error) => PartitionAnswer::refused(error),
+    }
+}
+
+enum Topic {
+    Name(String),
+    Id(TopicId),
+}
+
+/// The answer to one request.
+pub(super) struct Answer {
+    info: RequestInfo,
+    acks: i16,
+    /// Of records that were copied, because another core or a helper thread has work with them.
+    pub(super) bytes_held: usize,
+    topics: Vec<Topic>,
+    /// Place in `topics` and index, and what became of it.
+    pub(super) partitions: Vec<((usize, PartitionIndex), PartitionAnswer)>,
+}
+
+impl Answer {
+    pub(super) fn new(info: RequestInfo, acks: i16) -> Answer {
+        Answer { info, acks, bytes_held: 0, topics: Vec::with_capacity(1), partitions: Vec::with_capacity(1) }
+    }
+
+    pub(super) fn start_topic(&mut self, topic: TopicReference<'_>) {
+        self.topics.push(match topic {
+            TopicReference::Name(name) => Topic::Name(name.to_owned()),
+            TopicReference::Id(id) => Topic::Id(id),
+        });
+    }
+
+    /// Adds a partition of the topic started last.
+    pub(super) fn push(&mut self, index: PartitionIndex, answer: PartitionAnswer) {
+        self.partitions.push(((self.topics.len() - 1, index), answer));
+    }
+
+    /// The reply, now if nothing is waited for.
+    pub(super) fn into_reply(self) -> Reply {
+        let waits = self.partitions.iter().any(|(_, answer)| matches!(answer, PartitionAnswer::Waiting(_)));
+        match (waits, self.acks) {
+            (false, 0) => self.unacknowledged(),
+            // Nobody waits for the answer, but what comes behind it may have to: an answer of no bytes.
+            (true, 0) => Reply::later_holding(self.bytes_held, async move {
+                match self.settle().await.unacknowledged() {
+                    Reply::Silent => Some(Response::default()),
+                    _ => None,
+                }
+            }),
+            (false, _) => Reply::Now(self.encode()),
+            (true, _) => Reply::later_holding(self.bytes_held, async move { Some(self.settle().await.encode()) }),
+        }
+    }
+
+    async fn settle(mut self) -> Answer {
+        let mut settled = Vec::with_capacity(self.partitions.len());
+        for (place, answer) in std::mem::take(&mut self.partitions) {
+            settled.push((place, answer.settle().await));
+        }
+        Answer { partitions: settled, ..self }
+    }
+
+    /// acks=0 has no answer; an error closes the connection, so that the client asks for metadata again (as Kafka does).
+    fn unacknowledged(&self) -> Reply {
+        let refused = self.partitions.iter().find_map(|(_, answer)| match answer {
+            PartitionAnswer::Refused { error, .. } => Some(*error),
+            _ => None,
+        });
+        match refused {
+            Some(error) => Reply::Close(format!("a batch sent with acks=0 was refused: {error:?}")),
+            None => Reply::Silent,
+        }
+    }
+
+    fn encode(&self) -> Response {
+        let record_errors: Vec<Vec<RecordError<'_>>> = self.partitions.iter().map(|(_, answer)| record_errors(answer)).collect();
+        let partitions: Vec<PartitionResponse<'_>> = self
+            .partitions
+            .iter()
+            .zip(&record_errors)
+            .map(|(((topic, index), answer), record_errors)| {
+                let topic = match &self.topics[*topic] {
+                    Topic::Name(name) => TopicReference::Name(name),
+                    Topic::Id(id) => TopicReference::Id(*id),
+                };
+                let refused = |error| PartitionResponse::refused(topic, *index, error);
+                match answer {
+                    PartitionAnswer::Stored(stored) => PartitionResponse {
+                        base_offset: stored.base_offset,
+                        log_append_time: stored.log_append_time,
+                        log_start_offset: stored.log_start_offset,
+                        ..refused(ErrorCode::None)
+                    },
+                    PartitionAnswer::Refused { error, message, .. } => {
+                        PartitionResponse { record_errors, error_message: message.as_deref(), ..refused(*error) }
+                    }
+                    PartitionAnswer::Waiting(_) => unreachable!("an answer is encoded when it is settled"),
+                }
+            })
+            .collect();
+        let mut head = Vec::with_capacity(64 + 64 * partitions.len());
+        let response = ProduceResponse { partitions: &partitions, throttle_time_ms: 0, node_endpoints: &[] };
+        encode_response(self.info.version, self.info.correlation_id, &response, &mut head);
+        Response::new(self.info.key as u16, head)
+    }
+}
+
+fn record_errors(answer: &PartitionAnswer) -> Vec<RecordError<'_>> {
+    match answer {
+        PartitionAnswer::Refused { message, record_index: Some(batch_index), .. } => {
+            vec![RecordError { batch_index: *batch_index, message: message.as_deref() }]
+        }
+        _ => Vec::new(),
+    }
+}

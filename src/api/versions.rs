@@ -1,0 +1,98 @@
+//! Which requests this broker serves, in which versions: the one table that ApiVersions, the dispatcher and the
+//! compatibility page all read.
+//!
+//! Invariants: rows are in order of key; `advertised_min <= min <= max`.
+
+/// One request and its versions.
+#[derive(Clone, Copy, Debug)]
+pub struct ApiRow {
+    pub key: i16,
+    pub name: &'static str,
+    /// What ApiVersions says. Lower than `min` only for Produce: with a minimum of 3, librdkafka up to 2.10 sends uncompressed
+    /// data (KAFKA-18659); versions below `min` are answered UNSUPPORTED_VERSION.
+    pub advertised_min: i16,
+    pub min: i16,
+    pub max: i16,
+    /// What a reader of the compatibility page should know.
+    pub note: &'static str,
+}
+
+const fn row(key: i16, name: &'static str, min: i16, max: i16, note: &'static str) -> ApiRow {
+    ApiRow { key, name, advertised_min: min, min, max, note }
+}
+
+/// Older batches have formats that are no longer written (KIP-896).
+pub const PRODUCE_MIN: i16 = 3;
+
+pub const PRODUCE: i16 = 0;
+pub const FETCH: i16 = 1;
+pub const LIST_OFFSETS: i16 = 2;
+pub const METADATA: i16 = 3;
+pub const OFFSET_COMMIT: i16 = 8;
+pub const OFFSET_FETCH: i16 = 9;
+pub const FIND_COORDINATOR: i16 = 10;
+pub const JOIN_GROUP: i16 = 11;
+pub const HEARTBEAT: i16 = 12;
+pub const LEAVE_GROUP: i16 = 13;
+pub const SYNC_GROUP: i16 = 14;
+pub const DESCRIBE_GROUPS: i16 = 15;
+pub const LIST_GROUPS: i16 = 16;
+pub const API_VERSIONS: i16 = 18;
+pub const CREATE_TOPICS: i16 = 19;
+pub const DELETE_TOPICS: i16 = 20;
+pub const INIT_PRODUCER_ID: i16 = 22;
+pub const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
+pub const DESCRIBE_CONFIGS: i16 = 32;
+pub const DELETE_GROUPS: i16 = 42;
+pub const OFFSET_DELETE: i16 = 47;
+pub const DESCRIBE_CLUSTER: i16 = 60;
+
+/// Every request that is served.
+pub const APIS: &[ApiRow] = &[
+    ApiRow {
+        advertised_min: 0,
+        ..row(PRODUCE, "Produce", PRODUCE_MIN, 13, "advertised from 0 (KAFKA-18659); 0–2 are answered UNSUPPORTED_VERSION")
+    },
+    row(FETCH, "Fetch", 4, 18, "full fetches: session id 0 is always answered (KIP-227)"),
+    row(LIST_OFFSETS, "ListOffsets", 1, 10, "by timestamp, earliest, latest, max timestamp, local earliest; no tiered storage"),
+    row(METADATA, "Metadata", 0, 13, ""),
+    row(OFFSET_COMMIT, "OffsetCommit", 2, 9, ""),
+    row(OFFSET_FETCH, "OffsetFetch", 1, 9, ""),
+    row(FIND_COORDINATOR, "FindCoordinator", 0, 6, "of groups; transactions and share groups are refused"),
+    row(JOIN_GROUP, "JoinGroup", 0, 9, ""),
+    row(HEARTBEAT, "Heartbeat", 0, 4, ""),
+    row(LEAVE_GROUP, "LeaveGroup", 0, 5, ""),
+    row(SYNC_GROUP, "SyncGroup", 0, 5, ""),
+    row(DESCRIBE_GROUPS, "DescribeGroups", 0, 6, ""),
+    row(LIST_GROUPS, "ListGroups", 0, 5, "each broker lists the groups that it coordinates"),
+    row(API_VERSIONS, "ApiVersions", 0, 4, ""),
+    row(CREATE_TOPICS, "CreateTopics", 2, 7, ""),
+    row(DELETE_TOPICS, "DeleteTopics", 1, 6, ""),
+    row(INIT_PRODUCER_ID, "InitProducerId", 0, 5, "idempotent producers; a transactional id is refused"),
+    row(OFFSET_FOR_LEADER_EPOCH, "OffsetForLeaderEpoch", 2, 4, ""),
+    row(DESCRIBE_CONFIGS, "DescribeConfigs", 1, 4, ""),
+    row(DELETE_GROUPS, "DeleteGroups", 0, 2, ""),
+    row(OFFSET_DELETE, "OffsetDelete", 0, 0, ""),
+    row(DESCRIBE_CLUSTER, "DescribeCluster", 0, 2, ""),
+];
+
+/// The row of `key`, if the request is served at all.
+pub fn find(key: i16) -> Option<&'static ApiRow> {
+    APIS.iter().find(|row| row.key == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka_protocol::messages::ApiKey;
+
+    #[test]
+    fn rows_are_ordered_and_agree_with_the_codec() {
+        assert!(APIS.windows(2).all(|pair| pair[0].key < pair[1].key));
+        for row in APIS {
+            let api = ApiKey::try_from(row.key).unwrap_or_else(|()| panic!("{} has no codec", row.name));
+            assert_eq!(format!("{api:?}"), row.name);
+            assert!(row.advertised_min <= row.min && row.min <= row.max, "{}", row.name);
+        }
+    }
+}
