@@ -18,6 +18,7 @@
 //! | `load` | the load generator; knows no broker internals, runs against any Kafka | base, wire, io, net |
 //! | `server` | assembly | base, wire, io, log, net, coordinator, replication, cluster, shard, control, api, admin |
 
+pub mod admin;
 pub mod api;
 pub mod base;
 pub mod cluster;

@@ -1,0 +1,5 @@
+//! What people use: settings, preflight, admin commands.
+
+pub mod preflight;
+pub mod settings;
+pub mod topics;
