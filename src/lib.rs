@@ -25,6 +25,7 @@ pub mod cluster;
 pub mod control;
 pub mod coordinator;
 pub mod io;
+pub mod load;
 pub mod log;
 pub mod net;
 pub mod replication;

@@ -1,0 +1,147 @@
+//! One worker thread: a tokio current-thread runtime with some of the run's producers and consumers on it.
+//!
+//! Invariant: nothing is shared between workers but the phase, the events and the live counters.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, LocalSet};
+
+use super::acknowledged_offsets::AcknowledgedOffsets;
+use super::batch_writer::BatchWriter;
+use super::checker::{PartitionChecker, Produced};
+use super::cluster::{Image, Topic};
+use super::consumer::{Consumer, Reading};
+use super::fetch_request::FetchSizes;
+use super::filler::{Filler, FillerKind};
+use super::identity::{PartitionKey, ProducerNumber, RunId, StreamKey};
+use super::journal::JournalEntry;
+use super::lane::Lane;
+use super::live_cluster::LiveCluster;
+use super::message::MESSAGE_BYTES_MIN;
+use super::phase::{Counters, Event, Phase};
+use super::producer::{Producer, ProducerSettings};
+use super::schedule::Schedule;
+use super::statistics::Statistics;
+use crate::wire::Codec;
+
+/// One lane to be made: the place of its partition among the run's, and its due times.
+#[derive(Clone, Debug)]
+pub struct LanePlan {
+    pub index: usize,
+    pub schedule: Schedule,
+}
+
+/// Where a consumer starts in one partition.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadingPlan {
+    pub index: usize,
+    pub position: i64,
+}
+
+/// What a worker is to do.
+#[derive(Clone, Debug, Default)]
+pub struct Share {
+    pub producers: Vec<(ProducerNumber, Vec<LanePlan>)>,
+    pub consumers: Vec<Vec<ReadingPlan>>,
+}
+
+/// How the traffic of a run looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub producer: ProducerSettings,
+    pub codec: Codec,
+    pub filler: FillerKind,
+    pub fetch: FetchSizes,
+}
+
+/// What all workers need to know.
+#[derive(Clone)]
+pub struct Assignment {
+    pub run: RunId,
+    pub settings: Settings,
+    pub topics: Arc<Vec<Topic>>,
+    pub image: Image,
+    pub bootstrap: Vec<String>,
+    pub acknowledged: Option<Arc<AcknowledgedOffsets>>,
+    pub journal: Option<std::sync::mpsc::Sender<JournalEntry>>,
+    pub counters: Arc<Counters>,
+    pub phase: watch::Receiver<Phase>,
+    pub events: mpsc::UnboundedSender<Event>,
+}
+
+/// What a worker brings home.
+#[derive(Debug, Default)]
+pub struct Harvest {
+    pub produced: Vec<(StreamKey, Produced)>,
+    pub partitions: Vec<PartitionChecker>,
+    pub statistics: Statistics,
+}
+
+/// Runs a share to its end. Blocks the thread.
+///
+/// # Errors
+/// The runtime cannot be made: out of file descriptors, most likely.
+pub fn work(assignment: Assignment, share: Share) -> std::io::Result<Harvest> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(LocalSet::new().block_on(&runtime, run(assignment, share)))
+}
+
+async fn run(assignment: Assignment, share: Share) -> Harvest {
+    let settings = assignment.settings;
+    let cluster = Rc::new(LiveCluster::new(assignment.topics.clone(), assignment.image.clone(), assignment.bootstrap.clone()));
+    let statistics = Rc::new(RefCell::new(Statistics::default()));
+    let refresher = tokio::task::spawn_local({
+        let cluster = cluster.clone();
+        async move { cluster.keep_fresh().await }
+    });
+    let filler = Filler::new(settings.filler, settings.producer.message_bytes - MESSAGE_BYTES_MIN);
+    let names: Vec<Rc<str>> = assignment.topics.iter().map(|topic| topic.name.as_str().into()).collect();
+    let mut producers: Vec<JoinHandle<Vec<(StreamKey, Produced)>>> = Vec::new();
+    for (number, plans) in share.producers {
+        let lane = |plan: &LanePlan| {
+            let partition = cluster.keys[plan.index];
+            let stream = StreamKey { run: assignment.run, producer: number, partition };
+            Lane::new(stream, names[partition.topic.0 as usize].clone(), plan.schedule.clone())
+        };
+        let producer = Rc::new(Producer::new(
+            settings.producer,
+            plans.iter().map(lane).collect(),
+            plans.iter().map(|plan| plan.index).collect(),
+            cluster.clone(),
+            BatchWriter::new(settings.codec, filler.clone()),
+            statistics.clone(),
+            assignment.counters.clone(),
+            assignment.journal.clone(),
+        ));
+        producers.push(tokio::task::spawn_local(producer.run(assignment.phase.clone(), assignment.events.clone())));
+    }
+    let mut consumers: Vec<JoinHandle<Vec<PartitionChecker>>> = Vec::new();
+    for plans in share.consumers {
+        let reading = |plan: &ReadingPlan| {
+            let key: PartitionKey = cluster.keys[plan.index];
+            Reading { index: plan.index, position: plan.position, checker: PartitionChecker::new(key, Some(plan.position)) }
+        };
+        let consumer = Rc::new(Consumer::new(
+            settings.fetch,
+            plans.iter().map(reading).collect(),
+            cluster.clone(),
+            statistics.clone(),
+            assignment.counters.clone(),
+            assignment.acknowledged.clone(),
+        ));
+        consumers.push(tokio::task::spawn_local(consumer.run(assignment.phase.clone(), assignment.events.clone())));
+    }
+    let mut harvest = Harvest::default();
+    for producer in producers {
+        harvest.produced.extend(producer.await.expect("a producer does not panic"));
+    }
+    for consumer in consumers {
+        harvest.partitions.extend(consumer.await.expect("a consumer does not panic"));
+    }
+    refresher.abort();
+    harvest.statistics = statistics.take();
+    harvest
+}
