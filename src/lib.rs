@@ -29,5 +29,6 @@ pub mod load;
 pub mod log;
 pub mod net;
 pub mod replication;
+pub mod server;
 pub mod shard;
 pub mod wire;

@@ -1,0 +1,128 @@
+//! What the hot path's parts cost one by one: decode, check, encode, append.
+//!
+//! `cargo bench` measures; `cargo test` runs each once on a tiny input, so that none can rot. One line per part: nanoseconds for one
+//! call, the median of several rounds and their spread. Compare two builds side by side, in turns, on an otherwise idle machine.
+
+#![allow(clippy::disallowed_methods)]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use pagewire::base::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, Timestamp};
+use pagewire::io::clock::monotonic_ns;
+use pagewire::log::{Log, LogConfig, OpenContext};
+use pagewire::wire::batch::{BatchRules, UnverifiedBatch, Verified};
+use pagewire::wire::builder::RecordBatchBuilder;
+use pagewire::wire::compression::Codec;
+use pagewire::wire::frame::TopicReference;
+use pagewire::wire::{fetch, produce};
+
+/// How much of everything is done.
+struct Effort {
+    rounds: usize,
+    calls: usize,
+    records: usize,
+}
+
+fn main() {
+    let is_measured = std::env::args().any(|argument| argument == "--bench");
+    let effort = match is_measured {
+        true => Effort { rounds: 11, calls: 2000, records: 2600 },
+        false => Effort { rounds: 1, calls: 2, records: 3 },
+    };
+    for codec in [Codec::None, Codec::Lz4, Codec::Zstd] {
+        verify(&effort, codec);
+    }
+    decode_produce(&effort);
+    encode_fetch(&effort);
+    append(&effort);
+}
+
+/// A batch of records with values of 100 bytes.
+fn batch(codec: Codec, records: usize) -> Vec<u8> {
+    let mut builder = RecordBatchBuilder::new(codec);
+    for number in 0..records {
+        builder.append(Timestamp(1_700_000_000_000 + number as i64), None, Some(&[number as u8; 100]), &[]);
+    }
+    builder.build()
+}
+
+fn verify(effort: &Effort, codec: Codec) {
+    let bytes = batch(codec, effort.records);
+    let rules = BatchRules { message_bytes_max: usize::MAX, ..BatchRules::default() };
+    measure(effort, &format!("verify {codec:?}, {} records of 100 bytes", effort.records), || {
+        let verified = UnverifiedBatch(black_box(&bytes)).verify(&rules).expect("the batch is sound");
+        assert!(matches!(verified, Verified::Batch(_)));
+    });
+}
+
+fn decode_produce(effort: &Effort) {
+    let records = batch(Codec::None, 1);
+    // Produce 7, by hand: no transactional id, acks 1, a timeout, one topic of one partition.
+    let mut body = vec![0xff, 0xff, 0, 1, 0, 0, 0x75, 0x30, 0, 0, 0, 1, 0, 5];
+    body.extend_from_slice(b"bench");
+    body.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 0]);
+    body.extend_from_slice(&(records.len() as i32).to_be_bytes());
+    body.extend_from_slice(&records);
+    measure(effort, "decode Produce 7, one partition", || {
+        let request = produce::decode(7, black_box(&body)).expect("the request is sound");
+        let bytes: usize =
+            request.topics().flat_map(|topic| topic.partitions).filter_map(|partition| partition.records).map(<[u8]>::len).sum();
+        assert_eq!(bytes, records.len());
+    });
+}
+
+fn encode_fetch(effort: &Effort) {
+    let partitions: Vec<_> = (0..10)
+        .map(|index| fetch::PartitionResponse {
+            high_watermark: Offset(1000),
+            records_bytes: 1 << 20,
+            ..fetch::PartitionResponse::refused(TopicReference::Name("bench"), PartitionIndex(index), ErrorCode::None)
+        })
+        .collect();
+    let response = fetch::FetchResponse {
+        throttle_time_ms: 0,
+        error_code: ErrorCode::None,
+        session_id: 0,
+        partitions: &partitions,
+        node_endpoints: &[],
+    };
+    let (mut buffer, mut gaps) = (Vec::new(), Vec::new());
+    measure(effort, "encode Fetch 12, ten partitions around file ranges", || {
+        buffer.clear();
+        gaps.clear();
+        fetch::encode_response(12, 7, black_box(&response), &mut buffer, &mut gaps);
+        assert_eq!(gaps.len(), partitions.len());
+    });
+}
+
+fn append(effort: &Effort) {
+    let directory = std::env::temp_dir().join(format!("pagewire-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory for the log");
+    let context = OpenContext { clean: true, now: Timestamp(0), ..OpenContext::default() };
+    let (mut log, _) = Log::open(&directory, Arc::new(LogConfig::default()), context).expect("an empty log opens");
+    for records in [1, 160] {
+        let bytes = batch(Codec::None, records);
+        let Verified::Batch(batch) = UnverifiedBatch(&bytes).verify(&BatchRules::default()).expect("the batch is sound") else {
+            unreachable!("an uncompressed batch needs no more work")
+        };
+        measure(effort, &format!("append a batch of {} bytes", bytes.len()), || {
+            log.append(&[batch], LeaderEpoch(0), Timestamp(1_700_000_000_000)).expect("the disk has room");
+        });
+    }
+    drop(log);
+    std::fs::remove_dir_all(&directory).expect("the directory is ours");
+}
+
+fn measure(effort: &Effort, what: &str, mut act: impl FnMut()) {
+    let mut rounds: Vec<f64> = (0..effort.rounds)
+        .map(|_| {
+            let started_ns = monotonic_ns();
+            (0..effort.calls).for_each(|_| act());
+            (monotonic_ns() - started_ns) as f64 / effort.calls as f64
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    let (least, median, most) = (rounds[0], rounds[rounds.len() / 2], rounds[rounds.len() - 1]);
+    println!("{what:<52} {median:>12.1} ns  ({least:.1} to {most:.1})");
+}
