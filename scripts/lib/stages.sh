@@ -1,0 +1,67 @@
+# The stages of the test run, in the order in which they run; sourced by scripts/test.
+
+STAGES="setup fmt clippy unit build drivers matrix kafka-tools kafka-directory fixtures"
+
+stages_list() {
+    cat << 'LIST'
+setup            install what the tests need by package name; nothing to do when it is there
+fmt              cargo fmt --check
+clippy           cargo clippy, warnings are errors
+unit             cargo test
+build            the release binaries
+drivers          each client's driver notices a wrong record of every kind
+matrix           six clients x five codecs x 100,000 messages, against 1, 2 and 4 cores, per-core and per-node
+kafka-tools      Kafka's own command-line tools against a broker, its dump tool against what that broker stored
+kafka-directory  a data directory written by Apache Kafka, served by a broker and compared record by record
+fixtures         the directories in tests/fixtures, served and compared with their manifests
+LIST
+}
+
+# Where a stage starts its brokers from: the built broker, or Apache Kafka to prove the tests themselves.
+BROKER_UNDER_TEST=${PAGEWIRE_TEST_BROKER:-pagewire}
+
+stage_setup() {
+    setup_everything
+}
+
+stage_fmt() {
+    cargo fmt --check
+}
+
+stage_clippy() {
+    # What clippy.toml forbids is forbidden to the product; tests look at files and wait as they like.
+    cargo clippy --lib --bins --quiet -- -D warnings
+    cargo clippy --all-targets --quiet -- -D warnings -A clippy::disallowed_methods -A clippy::disallowed_types
+}
+
+stage_unit() {
+    cargo test --quiet
+}
+
+stage_build() {
+    cargo build --release --bins
+}
+
+python_test() {
+    "$TOOLS/python/bin/python" "$ROOT/tests/clients/$1" "${@:2}"
+}
+
+stage_drivers() {
+    python_test drivers_notice.py --broker "$BROKER_UNDER_TEST"
+}
+
+stage_matrix() {
+    python_test matrix.py --broker "$BROKER_UNDER_TEST"
+}
+
+stage_kafka_tools() {
+    python_test kafka_tools.py --groups --broker "$BROKER_UNDER_TEST"
+}
+
+stage_kafka_directory() {
+    python_test kafka_directory.py --broker "$BROKER_UNDER_TEST"
+}
+
+stage_fixtures() {
+    python_test fixtures.py --broker "$BROKER_UNDER_TEST"
+}
