@@ -138,6 +138,42 @@ fn a_log_that_finds_the_disk_full_goes_offline_alone() {
 }
 
 #[test]
+fn a_log_that_cannot_be_opened_stays_offline_alone() {
+    let data_dir = fresh_dir();
+    let mut broker = Broker::start_in(data_dir.path(), &[]);
+    let mut connection = broker.connect(0);
+    for topic in ["sick", "sound"] {
+        ask::create_topic(&mut connection, topic, 1, &[]);
+        ask::write(&mut connection, topic, 0, &["kept"]);
+    }
+    broker.stop();
+
+    // A file where the folder was: nothing of it can be opened.
+    let (folder, aside) = (data_dir.path().join("sick-0"), data_dir.path().join("aside"));
+    std::fs::rename(&folder, &aside).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    broker.start_again(&[]);
+    let said = broker.said();
+    assert!(said.contains("sick-0 stays offline"), "{said}");
+    for core in 0..2 {
+        let mut connection = broker.connect(core);
+        assert_eq!(ask::produce(&mut connection, "sick", 0, &ask::batch_of(&["x"])).error_code, KAFKA_STORAGE_ERROR);
+        assert_eq!(ask::fetch(&mut connection, "sick", 0, 0).error_code, KAFKA_STORAGE_ERROR);
+        assert_eq!(ask::list_offset(&mut connection, "sick", 0, -1).error_code, KAFKA_STORAGE_ERROR);
+        assert_eq!(ask::read(&mut connection, "sound", 0, 0).len(), 1);
+    }
+    let ended = broker.terminate();
+    assert!(!ended.status.success() && ended.said.contains("did not stop cleanly"), "{}", ended.said);
+
+    // Mended, it is there again.
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&aside, &folder).unwrap();
+    broker.start_again(&[]);
+    assert_eq!(ask::read(&mut broker.connect(0), "sick", 0, 0).len(), 1);
+    broker.stop();
+}
+
+#[test]
 fn topics_are_made_whole_or_not_at_all() {
     let disk = Disk::mount(8);
     let mut broker = Broker::start_in(disk.path(), &[]);

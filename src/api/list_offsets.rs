@@ -71,7 +71,7 @@ async fn find(
 ) -> Result<Option<TimedOffset>, ErrorCode> {
     shard
         .ask_later(core, move |owner| async move {
-            let partition = owner.partition(key).ok_or(ErrorCode::NotLeaderOrFollower)?;
+            let partition = owner.partition(key).ok_or_else(|| owner.why_missing(key))?;
             partition.check_leader_epoch(current)?;
             match timestamp {
                 LATEST => partition.latest().map(Some),

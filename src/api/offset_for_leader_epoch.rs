@@ -32,7 +32,7 @@ async fn answer_for(shard: &Rc<Shard>, topic: Option<&TopicImage>, wanted: &Offs
     let (current, epoch) = (LeaderEpoch(wanted.current_leader_epoch), LeaderEpoch(wanted.leader_epoch));
     let found = shard
         .ask(core, move |owner| {
-            let partition = owner.partition(key).ok_or(ErrorCode::NotLeaderOrFollower)?;
+            let partition = owner.partition(key).ok_or_else(|| owner.why_missing(key))?;
             partition.check_leader_epoch(current)?;
             partition.end_offset_for_epoch(epoch)
         })

@@ -121,7 +121,7 @@ impl<'a> ProduceTurn<'a> {
         let here = match core == self.shard.core {
             true => match self.shard.partition(key) {
                 Some(here) => Some(here),
-                None => return PartitionAnswer::refused(ErrorCode::NotLeaderOrFollower),
+                None => return PartitionAnswer::refused(self.shard.why_missing(key)),
             },
             false => None,
         };

@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::base::{CoreId, TopicId};
+use crate::base::{CoreId, ErrorCode, TopicId};
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::image::MetadataImage;
 use crate::cluster::topic_config::TopicConfig;
@@ -120,6 +120,17 @@ impl Shard {
     /// A partition of this core, if it is here and open.
     pub fn partition(&self, key: PartitionKey) -> Option<Rc<Partition>> {
         self.partitions.borrow().get(&key).cloned()
+    }
+
+    /// What to answer for a partition that is not open here: the image says whether it should be. One that should be could not be opened
+    /// at the start, and is offline alone.
+    pub fn why_missing(&self, key: PartitionKey) -> ErrorCode {
+        let image = self.image();
+        let partition = image.topic_by_id(key.topic_id).and_then(|topic| topic.partition(key.index));
+        match partition.is_some_and(|partition| partition.core == self.core) && !self.is_stopping() {
+            true => ErrorCode::KafkaStorageError,
+            false => ErrorCode::NotLeaderOrFollower,
+        }
     }
 
     fn all_partitions(&self) -> Vec<Rc<Partition>> {

@@ -31,7 +31,7 @@ impl Shard {
                 return None;
             }
             let Some(partition) = self.partition(read.request.key) else {
-                answers.push(ReadAnswer::failed(ErrorCode::NotLeaderOrFollower));
+                answers.push(ReadAnswer::failed(self.why_missing(read.request.key)));
                 continue;
             };
             match partition.try_read(&budget.limit(read.request)) {
@@ -75,7 +75,7 @@ impl Shard {
     async fn read_here(self: &Rc<Self>, request: ReadRequest) -> ReadAnswer {
         match self.partition(request.key) {
             Some(partition) => self.read_partition(&partition, &request).await,
-            None => ReadAnswer::failed(ErrorCode::NotLeaderOrFollower),
+            None => ReadAnswer::failed(self.why_missing(request.key)),
         }
     }
 

@@ -70,7 +70,7 @@ impl Elsewhere {
 }
 
 fn append(owner: &Rc<Shard>, key: PartitionKey, batches: &OwnedBatches, acks_all: bool) -> Result<Written, ErrorCode> {
-    owner.partition(key).ok_or(ErrorCode::NotLeaderOrFollower)?.append(owner, &batches.batches(), acks_all)
+    owner.partition(key).ok_or_else(|| owner.why_missing(key))?.append(owner, &batches.batches(), acks_all)
 }
 
 async fn when_durable(written: Result<Written, ErrorCode>) -> Result<Stored, ErrorCode> {
