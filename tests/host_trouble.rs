@@ -174,6 +174,28 @@ fn a_log_that_cannot_be_opened_stays_offline_alone() {
 }
 
 #[test]
+fn the_folder_of_another_topic_of_that_name_is_set_aside() {
+    let data_dir = fresh_dir();
+    let mut broker = Broker::start_in(data_dir.path(), &[]);
+    let mut connection = broker.connect(0);
+    ask::create_topic(&mut connection, "t", 1, &[]);
+    ask::write(&mut connection, "t", 0, &["somebody else's"]);
+    broker.stop();
+    std::fs::write(data_dir.path().join("t-0/partition.metadata"), "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ").unwrap();
+
+    broker.start_again(&[]);
+    let said = broker.said();
+    assert!(said.contains("belongs to a topic with id AAAAAAAAAAAAAAAAAAAAAQ"), "{said}");
+    let mut connection = broker.connect(1);
+    assert_eq!(ask::end_offset(&mut connection, "t", 0), 0);
+    assert_eq!(ask::write(&mut connection, "t", 0, &["its own"]), 0);
+    let names = std::fs::read_dir(data_dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let strays: Vec<String> = names.filter(|name| name.starts_with("t-0.") && name.ends_with("-stray")).collect();
+    assert_eq!(strays.len(), 1, "the records are still there");
+    broker.stop();
+}
+
+#[test]
 fn topics_are_made_whole_or_not_at_all() {
     let disk = Disk::mount(8);
     let mut broker = Broker::start_in(disk.path(), &[]);

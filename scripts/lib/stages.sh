@@ -35,7 +35,8 @@ stage_clippy() {
 }
 
 stage_unit() {
-    cargo test --quiet
+    # Minutes; the bound only turns a test that hangs into one that fails.
+    timeout 1800 cargo test --quiet
 }
 
 stage_build() {

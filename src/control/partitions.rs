@@ -75,6 +75,14 @@ pub fn open(
         let path = path.clone();
         move |source| PartitionError::File { action, path, source }
     };
+    if let Ok(Some(other)) = partition_metadata::read(&path)
+        && other != topic.id
+    {
+        // As Kafka: the records of another topic of this name are not this topic's, and not ours to remove.
+        let stray = data_dir.join(aside_folder(&topic.name, partition.index, &hex(entropy::uuid()), Aside::Stray));
+        tracing::warn!("{} belongs to a topic with id {other}, not {}: it is now {}", path.display(), topic.id, stray.display());
+        directory::rename(&path, &stray).map_err(failed("set aside"))?;
+    }
     directory::create_all(&path).map_err(failed("create"))?;
     if !matches!(partition_metadata::read(&path), Ok(Some(id)) if id == topic.id) {
         partition_metadata::write(&path, topic.id).map_err(failed("write partition.metadata in"))?;
