@@ -86,8 +86,6 @@ pub struct Written {
 pub struct ReadRequest {
     pub key: PartitionKey,
     pub current_leader_epoch: LeaderEpoch,
-    /// The epoch of the last record that the reader has (KIP-595), or unknown.
-    pub last_fetched_epoch: LeaderEpoch,
     pub offset: Offset,
     pub bytes_max: usize,
     /// Give a whole batch even if it is larger than `bytes_max`.
@@ -101,13 +99,11 @@ pub struct ReadAnswer {
     pub high_watermark: Offset,
     pub log_start_offset: Offset,
     pub ranges: Vec<FileRange>,
-    /// The reader's log parts from ours here (KIP-595): epoch and end offset.
-    pub diverging: Option<(LeaderEpoch, Offset)>,
 }
 
 impl ReadAnswer {
     pub fn failed(error: ErrorCode) -> ReadAnswer {
-        ReadAnswer { error, high_watermark: Offset(-1), log_start_offset: Offset(-1), ranges: Vec::new(), diverging: None }
+        ReadAnswer { error, high_watermark: Offset(-1), log_start_offset: Offset(-1), ranges: Vec::new() }
     }
 
     pub fn bytes(&self) -> usize {
@@ -267,7 +263,6 @@ impl Partition {
             high_watermark: state.high_watermark.offset,
             log_start_offset: state.log.log_start_offset(),
             ranges: Vec::new(),
-            diverging: None,
         };
         match state.log.read(request.offset, request.bytes_max, state.high_watermark, request.at_least_one_batch) {
             Ok(ReadOutcome::Ranges(ranges)) => answer.ranges = ranges,

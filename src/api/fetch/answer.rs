@@ -30,7 +30,6 @@ pub(super) fn encode(plan: &Plan, mut answers: Vec<ReadAnswer>) -> Response {
                         // Without transactions everything below the high watermark is stable.
                         last_stable_offset: answer.high_watermark,
                         log_start_offset: answer.log_start_offset,
-                        diverging_epoch: answer.diverging,
                         aborted_transactions: plan.read_committed.then_some(&[]),
                         preferred_read_replica: BrokerId(-1),
                         records_bytes: answer.bytes(),

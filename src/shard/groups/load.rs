@@ -96,14 +96,8 @@ impl Shard {
     }
 
     async fn find_ranges(self: &Rc<Self>, key: PartitionKey, offset: Offset) -> Result<Vec<FileRange>, LoadError> {
-        let request = ReadRequest {
-            key,
-            current_leader_epoch: LeaderEpoch::UNKNOWN,
-            last_fetched_epoch: LeaderEpoch::UNKNOWN,
-            offset,
-            bytes_max: READ_BYTES_MAX,
-            at_least_one_batch: true,
-        };
+        let request =
+            ReadRequest { key, current_leader_epoch: LeaderEpoch::UNKNOWN, offset, bytes_max: READ_BYTES_MAX, at_least_one_batch: true };
         let answers = self.read_all(&[PlacedRead { core: self.core, request }], READ_BYTES_MAX).await;
         let answer = answers.into_iter().next().unwrap_or_else(|| ReadAnswer::failed(ErrorCode::NotLeaderOrFollower));
         match answer.error {
