@@ -495,3 +495,21 @@ fn batches_of_one_connection_keep_their_order_whatever_their_acks() {
     assert_eq!(values, [[0], [1], [2], [3]]);
     broker.stop();
 }
+
+#[test]
+fn what_another_core_does_is_counted_under_forward() {
+    let mut broker = Broker::start(&[]);
+    let mut connection = broker.connect(0);
+    ask::create_topic(&mut connection, "t", 2, &[]);
+    let elsewhere =
+        (0..2).find(|partition| ask::owner(&mut connection, "t", *partition) == 1).expect("partitions are spread over the cores");
+    for _ in 0..3 {
+        ask::write(&mut connection, "t", elsewhere, &["x"]);
+    }
+    broker.signal("USR1");
+    // Nothing but those writes has gone from core 0 to core 1.
+    let forwarded = |said: &str| said.lines().any(|line| line.split_whitespace().take(3).eq(["core-0", "forward", "3"]));
+    broker.wait_until(|broker| broker.said().contains("batches_appended"));
+    assert!(forwarded(&broker.said()), "{}", broker.said());
+    broker.stop();
+}

@@ -6,8 +6,6 @@
 use std::rc::Rc;
 
 use crate::base::{CoreId, ErrorCode};
-use crate::io::clock;
-use crate::shard::histograms::Stage;
 use crate::shard::partition::{Partition, ReadAnswer, ReadRequest, TryRead};
 use crate::shard::{Shard, counters};
 
@@ -53,9 +51,7 @@ impl Shard {
             let places: Vec<usize> = (0..reads.len()).filter(|&place| reads[place].core == core).collect();
             let requests: Vec<ReadRequest> = places.iter().map(|&place| budget.limit(reads[place].request)).collect();
             let remaining = budget.remaining;
-            let started_ns = clock::monotonic_ns();
             let answered = self.ask_later(core, move |owner| async move { owner.read_in_turn(requests, remaining).await }).await;
-            self.histograms.record(Stage::Forward, clock::monotonic_ns() - started_ns);
             for (place, answer) in places.into_iter().zip(answered) {
                 answers[place] = Some(budget.spend(answer));
             }

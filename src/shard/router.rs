@@ -8,9 +8,18 @@ use std::rc::Rc;
 use crate::base::CoreId;
 use crate::base::limits::MESH_BACKLOG_MAX;
 use crate::cluster::controller::{Answer, Command, Refusal};
+use crate::io::clock;
 use crate::shard::calls::Call;
+use crate::shard::histograms::Stage;
 use crate::shard::message::{self, ControlRequest, CoreWork, Message, ReplyTo};
 use crate::shard::{Shard, counters};
+
+/// A question to another core: where its answer goes, and since when it is awaited.
+#[derive(Clone, Copy)]
+struct Asked {
+    reply: ReplyTo,
+    at_ns: u64,
+}
 
 impl Shard {
     /// Sends work to `core`, which may be this one, without waiting for it.
@@ -27,8 +36,8 @@ impl Shard {
     /// up the answer, not the work.
     pub fn ask<T: Send + 'static>(self: &Rc<Self>, core: CoreId, question: impl FnOnce(&Rc<Shard>) -> T + Send + 'static) -> Call<T> {
         let call = self.calls.open::<T>();
-        let reply = ReplyTo { core: self.core, call: call.id };
-        self.submit(core, Box::new(move |owner| owner.reply(reply, question(owner))));
+        let asked = Asked { reply: ReplyTo { core: self.core, call: call.id }, at_ns: clock::monotonic_ns() };
+        self.submit(core, Box::new(move |owner| owner.reply(asked, question(owner))));
         call
     }
 
@@ -39,7 +48,7 @@ impl Shard {
         Work: Future<Output = T> + 'static,
     {
         let call = self.calls.open::<T>();
-        let reply = ReplyTo { core: self.core, call: call.id };
+        let asked = Asked { reply: ReplyTo { core: self.core, call: call.id }, at_ns: clock::monotonic_ns() };
         self.submit(
             core,
             Box::new(move |owner| {
@@ -48,7 +57,7 @@ impl Shard {
                 let owner = owner.clone();
                 crate::io::glommio::spawn(async move {
                     let answer = work.await;
-                    owner.reply(reply, answer);
+                    owner.reply(asked, answer);
                 })
                 .detach();
             }),
@@ -56,12 +65,17 @@ impl Shard {
         call
     }
 
-    /// Carries an answer to the core that asked.
-    pub fn reply<T: Send + 'static>(self: &Rc<Self>, to: ReplyTo, answer: T) {
-        if to.core == self.core {
-            self.calls.complete(to.call, Box::new(answer));
+    /// Carries an answer to the core that asked, where the way there and back is counted.
+    fn reply<T: Send + 'static>(self: &Rc<Self>, asked: Asked, answer: T) {
+        let Asked { reply: ReplyTo { core, call }, at_ns } = asked;
+        if core == self.core {
+            self.calls.complete(call, Box::new(answer));
         } else {
-            self.send(to.core.index(), to.message(Box::new(answer)));
+            let arrive = move |asker: &Rc<Shard>| {
+                asker.histograms.record(Stage::Forward, clock::monotonic_ns().saturating_sub(at_ns));
+                asker.calls.complete(call, Box::new(answer));
+            };
+            self.send(core.index(), Message::Run(Box::new(arrive)));
         }
     }
 
