@@ -54,6 +54,17 @@ setup_node() {
     stamp_write node "$source/package.json"
 }
 
+# The member of a group that is written in Go. Its modules stand in go.mod, their checksums in go.sum.
+setup_go() {
+    local source=$ROOT/tests/clients/go
+    if stamp_is_current go "$source"/go.mod "$source"/go.sum "$source"/*.go; then
+        return
+    fi
+    mkdir -p "$TOOLS/go"
+    (cd "$source" && go build -mod=readonly -trimpath -o "$TOOLS/go/member" .)
+    stamp_write go "$source"/go.mod "$source"/go.sum "$source"/*.go
+}
+
 setup_java() {
     local source=$ROOT/tests/clients/java
     if ! stamp_is_current jars "$source/pom.xml"; then
@@ -75,5 +86,6 @@ setup_everything() {
     setup_debian
     setup_python
     setup_node
+    setup_go
     setup_java
 }
