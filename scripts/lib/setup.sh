@@ -36,6 +36,18 @@ setup_python() {
     stamp_write python "$requirements"
 }
 
+# kafka-python's source package, for the tests in it.
+setup_kafka_python_source() {
+    local wanted=$ROOT/tests/clients/kafka_python_source.txt
+    if stamp_is_current kafka-python-source "$wanted"; then
+        return
+    fi
+    rm -rf "$TOOLS/kafka-python-source"
+    "$TOOLS/python/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary :all: --require-hashes \
+        --dest "$TOOLS/kafka-python-source" -r "$wanted"
+    stamp_write kafka-python-source "$wanted"
+}
+
 setup_node() {
     local source=$ROOT/tests/clients/node prefix
     if stamp_is_current node "$source/package.json"; then
@@ -85,6 +97,7 @@ setup_everything() {
     mkdir -p "$TOOLS"
     setup_debian
     setup_python
+    setup_kafka_python_source
     setup_node
     setup_go
     setup_java

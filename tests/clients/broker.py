@@ -44,13 +44,26 @@ def free_ports(count):
     raise BrokerFailed(f"no {count} free ports in a row from {start} on")
 
 
-def metadata_brokers(port, timeout=2.0):
-    """The broker ids that Metadata (version 0, all topics) names at this port; raises OSError while nobody answers."""
+def _ask(port, key, body, timeout):
+    """The answer to a request in version 0, from its correlation id on."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
-        request = struct.pack(">hhih", 3, 0, 1, len(CLIENT_ID)) + CLIENT_ID + struct.pack(">i", 0)
+        request = struct.pack(">hhih", key, 0, 1, len(CLIENT_ID)) + CLIENT_ID + body
         connection.sendall(struct.pack(">i", len(request)) + request)
         length = struct.unpack(">i", _read_exactly(connection, 4))[0]
-        body = _read_exactly(connection, length)
+        return _read_exactly(connection, length)
+
+
+def served_versions(port, timeout=2.0):
+    """Request → its oldest and newest version, as ApiVersions says."""
+    body = _ask(port, 18, b"", timeout)
+    count = struct.unpack_from(">i", body, 6)[0]
+    rows = (struct.unpack_from(">hhh", body, 10 + 6 * index) for index in range(count))
+    return {key: (oldest, newest) for key, oldest, newest in rows}
+
+
+def metadata_brokers(port, timeout=2.0):
+    """The broker ids that Metadata (version 0, all topics) names at this port; raises OSError while nobody answers."""
+    body = _ask(port, 3, struct.pack(">i", 0), timeout)
     count = struct.unpack_from(">i", body, 4)[0]
     position, ids = 8, []
     for _ in range(count):
