@@ -12,6 +12,7 @@
 pub mod barrier;
 pub mod classic_group;
 pub mod config;
+pub mod consumer;
 pub mod effect;
 pub mod event;
 pub mod group_coordinator;
