@@ -58,19 +58,33 @@ FAULTS = (
 )
 
 
-def complaints_about(history, committed_in_the_end):
-    judgement = Judgement(WRITTEN)
+# kcat drops the record that it is handed when it is told to leave, and commits it.
+DROPPED_BY_ONE_THAT_LEFT = (
+    ("a", "assigned", {"partitions": [0]}),
+    ("a", "seen", {"records": [[0, 0, 0], [0, 1, 1]]}),
+    ("a", "revoked", {"partitions": [0]}),
+    ("a", "left", {}),
+    ("b", "assigned", {"partitions": [0]}),
+    ("b", "seen", {"records": [[0, 3, 3], [0, 4, 4], [0, 5, 5]]}),
+)
+
+
+def complaints_about(history, committed_in_the_end, drops_one=False):
+    judgement = Judgement(WRITTEN, drops_one=drops_one)
     judgement.take_all([Event(at, member, kind, fields) for at, (member, kind, fields) in enumerate(history)])
     return judgement.close({0: 6}, committed_in_the_end)
 
 
 def main():
-    cases = [(name, history, {0: 6}, wanted) for name, history, wanted in FAULTS]
-    cases.append(("a commit that was lost", HEALTHY, {0: 3}, "the committed offset is 3"))
-    cases.append(("no commit at all", HEALTHY, {}, "the committed offset is None"))
+    cases = [(name, history, {0: 6}, False, wanted) for name, history, wanted in FAULTS]
+    cases.append(("a commit that was lost", HEALTHY, {0: 3}, False, "the committed offset is 3"))
+    cases.append(("no commit at all", HEALTHY, {}, False, "the committed offset is None"))
+    cases.append(("a dropped record", DROPPED_BY_ONE_THAT_LEFT, {0: 6}, False, "were never read"))
+    cases.append(("a dropped record, as kcat does", DROPPED_BY_ONE_THAT_LEFT, {0: 6}, True, None))
+    cases.append(("more dropped records than kcat drops", DROPPED_BY_ONE_THAT_LEFT[:5], {0: 6}, True, "were never read"))
     failed = 0
-    for name, history, committed, wanted in cases:
-        complaints = complaints_about(history, committed)
+    for name, history, committed, drops_one, wanted in cases:
+        complaints = complaints_about(history, committed, drops_one)
         if (wanted is None and complaints) or (wanted is not None and not any(wanted in one for one in complaints)):
             failed += 1
             print(f"FAILED {name}: expected {wanted!r} among {complaints}")
