@@ -16,9 +16,8 @@ const INT_MAX: i64 = i32::MAX as i64;
 pub const BROKER_SETTINGS: &[Setting] = &[
     own("auto.create.topics.enable", Kind::Boolean, "true",
         "Whether a client that asks for a topic which does not exist may have it made."),
-    supported("connections.max.idle.ms", Kind::Long(-1, MAX), "600000",
-        "How long a connection may stay silent before it is closed. -1: for ever.",
-        Support::Stored("connections stay open: one that is silent costs no CPU and a few KiB")),
+    own("connections.max.idle.ms", Kind::Long(-1, MAX), "600000",
+        "How long a connection may stay idle before it is closed; one whose client waits for an answer is not idle. -1: for ever."),
     own("default.replication.factor", Kind::Int(1, i16::MAX as i64), "1",
         "The number of replicas of topics that leave it open."),
     own("delete.topic.enable", Kind::Boolean, "true",
