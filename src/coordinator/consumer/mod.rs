@@ -1,3 +1,5 @@
-//! The parts of KIP-848's consumer groups, where the broker computes the assignment. Pure, like all of `coordinator`.
+//! The consumer protocol (KIP-848): members say what they read and own, the coordinator assigns.
+//!
+//! Pure, as all of `coordinator`.
 
 pub mod assignor;
