@@ -13,24 +13,27 @@ one member. The rules:
 
 
 class Term:
-    __slots__ = ("floor", "next_offset", "successor")
+    __slots__ = ("floor", "next_offset", "successor", "is_old")
 
     def __init__(self, floor):
         self.floor = floor
         self.next_offset = None
         self.successor = None
+        self.is_old = False  # begun where the member was in an earlier term; see `keeps_positions`
 
 
 class Judgement:
     """`written`: partition and offset → number, as far as the producer knows. `whole_assignments`: an `assigned` names all that the
     member has. `is_ordered`: the times of different members may be compared. `drops_one`: a member that leaves may have committed
-    one record, the one behind the last that it read of a partition, without saying that it read it."""
+    one record, the one behind the last that it read of a partition, without saying that it read it. `keeps_positions`: a member
+    that gets a partition back may go on where it was, whatever others committed meanwhile."""
 
-    def __init__(self, written, whole_assignments=False, is_ordered=True, drops_one=False):
+    def __init__(self, written, whole_assignments=False, is_ordered=True, drops_one=False, keeps_positions=False):
         self.written = written
         self.whole_assignments = whole_assignments
         self.is_ordered = is_ordered
         self.drops_one = drops_one
+        self.keeps_positions = keeps_positions
         self.complaints = []
         self.terms = {}
         self.seen = {}
@@ -85,7 +88,9 @@ class Judgement:
             return
         if term.successor is not None and self.is_ordered:
             self.complaints.append(f"{place} after {term.successor} has got the partition")
-        if term.next_offset is None and offset < term.floor:
+        if term.next_offset is None and self.keeps_positions and offset == self.reached.get(event.member, {}).get(partition):
+            term.is_old = offset < term.floor
+        elif term.next_offset is None and offset < term.floor:
             self.complaints.append(f"{place} first, though {term.floor} was committed before it got the partition")
         if term.next_offset is not None and offset != term.next_offset:
             self.complaints.append(f"{place}, where {term.next_offset} comes next")
@@ -103,7 +108,7 @@ class Judgement:
         if term is None or term.next_offset is None or offset > term.next_offset:
             self.complaints.append(f"{place}, which it has not read in this term")
         before = self.committed.get(partition, 0)
-        if offset < before:
+        if offset < before and not (term and term.is_old):
             self.complaints.append(f"{place}, and {before} was committed before")
         self.committed[partition] = max(before, offset)
 

@@ -8,6 +8,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 ASK_SECONDS = 30
 TRY_SECONDS = 5
+# What passes and librdkafka does not call retriable.
+ASKED_AGAIN = (confluent_kafka.KafkaError._TIMED_OUT, confluent_kafka.KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
 
 
 class Load:
@@ -92,7 +94,7 @@ class Cluster:
                 return question()
             except confluent_kafka.KafkaException as failure:
                 error = failure.args[0]
-                if time.monotonic() > give_up or not (error.retriable() or error.code() == confluent_kafka.KafkaError._TIMED_OUT):
+                if time.monotonic() > give_up or not (error.retriable() or error.code() in ASKED_AGAIN):
                     raise RuntimeError(f"asked the broker about its groups: {failure}") from None
             time.sleep(0.1)
             self.admin = self._new_admin()

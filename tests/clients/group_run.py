@@ -146,8 +146,13 @@ class GroupRun:
 
     def judgement(self):
         """Of all that was said so far."""
-        is_kcat = self.client == "kcat"
-        judgement = Judgement(self.load.written, whole_assignments=self.client == "kafkajs", is_ordered=not is_kcat, drops_one=is_kcat)
+        judgement = Judgement(
+            self.load.written,
+            whole_assignments=self.client == "kafkajs",
+            is_ordered=self.client != "kcat",
+            drops_one=self.client == "kcat",
+            keeps_positions=self.client == "kafka-python",
+        )
         judgement.take_all(self.events())
         return judgement
 
