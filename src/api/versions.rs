@@ -53,7 +53,7 @@ pub const APIS: &[ApiRow] = &[
         advertised_min: 0,
         ..row(PRODUCE, "Produce", PRODUCE_MIN, 13, "advertised from 0 (KAFKA-18659); 0–2 are answered UNSUPPORTED_VERSION")
     },
-    row(FETCH, "Fetch", 4, 18, "full fetches: session id 0 is always answered (KIP-227)"),
+    row(FETCH, "Fetch", 4, 18, "with sessions (KIP-227): 1000 for each core by default, valid at the core that made them"),
     row(LIST_OFFSETS, "ListOffsets", 1, 10, "by timestamp, earliest, latest, max timestamp, local earliest; no tiered storage"),
     row(METADATA, "Metadata", 0, 13, ""),
     row(OFFSET_COMMIT, "OffsetCommit", 2, 9, ""),

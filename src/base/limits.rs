@@ -27,6 +27,12 @@ pub const MESH_BACKLOG_MAX: usize = 16 * 1024;
 pub const MESH_OVERFLOW_MAX: usize = 1024 * 1024;
 /// The longest time a fetch may wait, whatever `max_wait_ms` asks for.
 pub const FETCH_WAIT_MS_MAX: i32 = 5 * 60 * 1000;
+/// Partitions of all fetch sessions of one core. Each costs about 150 bytes there, and 24 at its own core.
+pub const FETCH_SESSION_PARTITIONS_PER_CORE_MAX: usize = 500_000;
+/// How often a fetch session looks at partitions that have told nothing: what makes no news (a log start that rose) is found then.
+pub const FETCH_SESSION_LOOK_MS: i64 = 5_000;
+/// A fetch session that was not used for so long goes first when there are too many, Kafka's built-in value.
+pub const FETCH_SESSION_EVICTION_MS: i64 = 120_000;
 /// The most a fetch answer carries, Kafka's `fetch.max.bytes` of a broker.
 pub const FETCH_RESPONSE_BYTES_MAX: usize = 55 * 1024 * 1024;
 /// Ranges below this are copied, larger ones spliced.
@@ -48,3 +54,4 @@ const _: () = assert!(CONNECTION_TURN_BYTES_MAX <= REQUEST_BYTES_MAX);
 const _: () = assert!(PIPELINED_REQUESTS_MAX < MESH_BACKLOG_MAX && MESH_BACKLOG_MAX < MESH_OVERFLOW_MAX);
 const _: () = assert!(DECOMPRESS_ON_CORE_BYTES_MAX <= DECOMPRESSED_BATCH_BYTES_MAX);
 const _: () = assert!(SPLICE_BYTES_MIN <= SPLICE_QUANTUM_BYTES);
+const _: () = assert!(REQUEST_PARTITIONS_MAX <= FETCH_SESSION_PARTITIONS_PER_CORE_MAX);

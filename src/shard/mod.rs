@@ -5,6 +5,7 @@
 
 pub mod calls;
 pub mod counters;
+pub mod fetch_session;
 pub mod groups;
 pub mod histograms;
 mod housekeeping;
@@ -32,6 +33,7 @@ use crate::cluster::topic_config::TopicConfig;
 use crate::io::mesh::MeshEnd;
 use calls::{CallId, Calls};
 use counters::Counters;
+use fetch_session::cache::FetchSessionCache;
 use groups::Groups;
 use histograms::StageHistograms;
 pub use lifecycle::{ImageChange, OpenedPartition, PartitionCheckpoint, StoppedCore, StoppedLog};
@@ -47,6 +49,8 @@ pub struct Shard {
     pub core: CoreId,
     pub calls: Calls,
     pub waits: Rc<Waits>,
+    /// The fetch sessions that were made here.
+    pub fetch_sessions: RefCell<FetchSessionCache>,
     pub counters: Counters,
     pub histograms: StageHistograms,
     mesh: MeshEnd<Message>,
@@ -85,6 +89,7 @@ impl Shard {
         let shard = Rc::new(Shard {
             core,
             waits: Waits::new(calls.clone()),
+            fetch_sessions: RefCell::default(),
             calls,
             counters: Counters::default(),
             histograms: StageHistograms::default(),
