@@ -18,11 +18,13 @@ use futures_lite::future;
 use crate::api::message::RequestInfo;
 use crate::base::limits::FETCH_WAIT_MS_MAX;
 use crate::base::{CoreId, Offset};
+use crate::cluster::client_quotas::QuotaKind;
 use crate::io::clock;
 use crate::net::response::Response;
 use crate::net::service::Reply;
 use crate::shard::histograms::Stage;
 use crate::shard::partition::{PartitionKey, ReadAnswer};
+use crate::shard::quotas::LimitedClient;
 use crate::shard::reads::PlacedRead;
 use crate::shard::waits::{Listener, WaiterId, Watcher};
 use crate::shard::{Shard, counters};
@@ -30,8 +32,15 @@ use crate::wire::fetch;
 use plan::Plan;
 use session::Session;
 
+/// What the answer depends on besides the partitions.
+struct Asker {
+    session: Option<Session>,
+    /// If a quota limits the client.
+    limited: Option<LimitedClient>,
+}
+
 /// Answers a fetch now if it can, else later.
-pub fn handle(shard: &Rc<Shard>, info: RequestInfo, body: &[u8], received_ns: u64) -> Reply {
+pub fn handle(shard: &Rc<Shard>, info: RequestInfo, client_id: Option<&str>, body: &[u8], received_ns: u64) -> Reply {
     let request = match fetch::decode(info.version, body) {
         Ok(request) => request,
         Err(error) => return Reply::Close(format!("Fetch version {}: {error}", info.version)),
@@ -40,30 +49,26 @@ pub fn handle(shard: &Rc<Shard>, info: RequestInfo, body: &[u8], received_ns: u6
         Ok(session) => session,
         Err(error) => return Reply::Now(answer::refuse(info, error)),
     };
-    let mut plan = Plan::new(shard, info, &request);
-    match &session {
+    let asker = Asker { session, limited: shard.quotas.client(QuotaKind::Fetch, client_id) };
+    let bytes_max = asker.limited.as_ref().map_or(usize::MAX, LimitedClient::bytes_max);
+    let mut plan = Plan::new(shard, info, &request, bytes_max);
+    match &asker.session {
         Some(session) => session.plan(shard, &mut plan),
         None => plan.read_request(shard, &request),
     }
     match shard.try_read_all(&plan.reads, plan.bytes_max) {
         Some(answers) if plan.is_satisfied_by(&answers) || request.max_wait_ms <= 0 => {
-            Reply::Now(answer::encode(shard, plan, answers, session))
+            Reply::Now(answer::encode(shard, plan, answers, asker))
         }
         answers => {
             let wait_ms = request.max_wait_ms.clamp(0, FETCH_WAIT_MS_MAX) as u64;
-            Reply::later(wait(shard.clone(), plan, session, answers, received_ns + wait_ms * 1_000_000))
+            Reply::later(wait(shard.clone(), plan, asker, answers, received_ns + wait_ms * 1_000_000))
         }
     }
 }
 
 /// Waits until there is enough or `deadline_ns` has come. `answers`: what a first look found, if it could look.
-async fn wait(
-    shard: Rc<Shard>,
-    mut plan: Plan,
-    session: Option<Session>,
-    answers: Option<Vec<ReadAnswer>>,
-    deadline_ns: u64,
-) -> Option<Response> {
+async fn wait(shard: Rc<Shard>, mut plan: Plan, asker: Asker, answers: Option<Vec<ReadAnswer>>, deadline_ns: u64) -> Option<Response> {
     let started_ns = clock::monotonic_ns();
     let mut answers = match answers {
         Some(answers) => answers,
@@ -76,8 +81,8 @@ async fn wait(
             break;
         }
         waited = true;
-        wait_for_bytes(&shard, &plan, session.as_ref(), &answers, Duration::from_nanos(left_ns)).await;
-        if let Some(session) = &session {
+        wait_for_bytes(&shard, &plan, asker.session.as_ref(), &answers, Duration::from_nanos(left_ns)).await;
+        if let Some(session) = &asker.session {
             session.plan(&shard, &mut plan);
         }
         answers = shard.read_all(&plan.reads, plan.bytes_max).await;
@@ -86,7 +91,7 @@ async fn wait(
         counters::add(&shard.counters.fetches_waited, 1);
         shard.histograms.record(Stage::FetchWait, clock::monotonic_ns() - started_ns);
     }
-    Some(answer::encode(&shard, plan, answers, session))
+    Some(answer::encode(&shard, plan, answers, asker))
 }
 
 /// Returns when the missing bytes were reported or the time is up.

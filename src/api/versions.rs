@@ -45,6 +45,8 @@ pub const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
 pub const DESCRIBE_CONFIGS: i16 = 32;
 pub const DELETE_GROUPS: i16 = 42;
 pub const OFFSET_DELETE: i16 = 47;
+pub const DESCRIBE_CLIENT_QUOTAS: i16 = 48;
+pub const ALTER_CLIENT_QUOTAS: i16 = 49;
 pub const DESCRIBE_CLUSTER: i16 = 60;
 
 /// Every request that is served.
@@ -73,6 +75,15 @@ pub const APIS: &[ApiRow] = &[
     row(DESCRIBE_CONFIGS, "DescribeConfigs", 1, 4, ""),
     row(DELETE_GROUPS, "DeleteGroups", 0, 2, ""),
     row(OFFSET_DELETE, "OffsetDelete", 0, 0, ""),
+    row(DESCRIBE_CLIENT_QUOTAS, "DescribeClientQuotas", 0, 1, ""),
+    row(
+        ALTER_CLIENT_QUOTAS,
+        "AlterClientQuotas",
+        0,
+        1,
+        "producer_byte_rate and consumer_byte_rate of client ids and users; every client is the user ANONYMOUS. Rates are of the whole node; \
+         request_percentage, controller_mutation_rate and quotas of addresses are refused",
+    ),
     row(DESCRIBE_CLUSTER, "DescribeCluster", 0, 2, ""),
 ];
 

@@ -15,6 +15,7 @@ pub mod message;
 mod news;
 pub mod partition;
 mod producer_ids;
+pub mod quotas;
 pub mod reads;
 mod router;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use message::ReplyTo;
 use news::News;
 use partition::{Partition, PartitionKey};
 use producer_ids::ProducerIds;
+use quotas::Quotas;
 use waits::Waits;
 
 /// One core's state. Every task of the core holds an `Rc` of it.
@@ -53,6 +55,7 @@ pub struct Shard {
     pub fetch_sessions: RefCell<FetchSessionCache>,
     pub counters: Counters,
     pub histograms: StageHistograms,
+    pub quotas: Quotas,
     mesh: MeshEnd<Message>,
     /// The control thread's place in the mesh.
     control_node: usize,
@@ -93,6 +96,7 @@ impl Shard {
             calls,
             counters: Counters::default(),
             histograms: StageHistograms::default(),
+            quotas: Quotas::new(&image.client_quotas),
             control_node: mesh.nodes() - 1,
             mesh,
             image: RefCell::new(Rc::new(image.clone())),

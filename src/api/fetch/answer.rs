@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
+use super::Asker;
 use super::plan::Plan;
 use super::session::Session;
 use crate::api::message::RequestInfo;
@@ -22,7 +23,25 @@ pub(super) fn refuse(info: RequestInfo, error_code: ErrorCode) -> Response {
 }
 
 /// Writes the answer from what was read; of a session, only what its client does not know.
-pub(super) fn encode(shard: &Rc<Shard>, mut plan: Plan, mut answers: Vec<ReadAnswer>, session: Option<Session>) -> Response {
+pub(super) fn encode(shard: &Rc<Shard>, plan: Plan, answers: Vec<ReadAnswer>, asker: Asker) -> Response {
+    let Asker { session, limited } = asker;
+    let Some(limited) = limited else { return encode_whole(shard, plan, answers, session) };
+    let throttle_ms = limited.would_throttle_ms(answers.iter().map(ReadAnswer::bytes).sum());
+    if throttle_ms == 0 {
+        let response = encode_whole(shard, plan, answers, session);
+        limited.record(shard, response.len());
+        return response;
+    }
+    // KIP-219: nothing is sent now, and the client hears when to ask again. The partitions stay as they are.
+    shard.count_throttle(throttle_ms);
+    let (error_code, session_id) = session.map_or((ErrorCode::None, NO_SESSION), Session::throttled);
+    let mut head = Vec::with_capacity(32);
+    let response = FetchResponse { throttle_time_ms: throttle_ms, error_code, session_id, partitions: &[], node_endpoints: &[] };
+    encode_response(plan.info.version, plan.info.correlation_id, &response, &mut head, &mut Vec::new());
+    Response { mute_ms: throttle_ms, ..Response::new(plan.info.key as u16, head) }
+}
+
+fn encode_whole(shard: &Rc<Shard>, mut plan: Plan, mut answers: Vec<ReadAnswer>, session: Option<Session>) -> Response {
     let (error_code, session_id) = match session {
         Some(session) => session.settle(shard, &mut plan, &answers),
         None => (ErrorCode::None, NO_SESSION),

@@ -46,9 +46,9 @@ pub(super) fn find(image: &MetadataImage, topic: TopicReference<'_>, index: Part
 }
 
 impl Plan {
-    /// A plan that reads nothing yet.
-    pub(super) fn new(shard: &Shard, info: RequestInfo, request: &FetchRequest<'_>) -> Plan {
-        let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0);
+    /// A plan that reads nothing yet, and never more than `bytes_max`.
+    pub(super) fn new(shard: &Shard, info: RequestInfo, request: &FetchRequest<'_>, bytes_max: usize) -> Plan {
+        let bytes_max = bytes_max.min(usize::try_from(request.max_bytes).unwrap_or(0));
         let bytes_max = bytes_max.min(FETCH_RESPONSE_BYTES_MAX).min(shard.broker_config().fetch_bytes_max);
         Plan {
             info,

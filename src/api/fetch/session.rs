@@ -159,6 +159,14 @@ impl Session {
         (ErrorCode::None, self.id)
     }
 
+    /// Instead of [`settle`](Session::settle), for an answer that says nothing of any partition. A new session is not kept.
+    pub(super) fn throttled(self) -> (ErrorCode, i32) {
+        match self.shared.borrow().epoch() == self.epoch {
+            true => (ErrorCode::None, self.id),
+            false => (ErrorCode::InvalidFetchSessionEpoch, self.id),
+        }
+    }
+
     fn keep(&mut self, shard: &Rc<Shard>) {
         let new = NewSession { session: self.shared.clone(), is_privileged: self.is_privileged };
         let random = || u32::from_be_bytes(*entropy::uuid().first_chunk().expect("a UUID has sixteen bytes"));
