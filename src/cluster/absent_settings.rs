@@ -21,7 +21,7 @@ const THREADS: &str = "one executor per core (--cores) does everything, and requ
 const PURGATORIES: &str = "requests that wait are not kept in lists that have to be purged";
 const SOCKETS: &str = "the kernel sizes and tunes the buffers of sockets";
 const METRICS: &str = "measurements are histograms and counters of each core; no reporter classes are loaded";
-const QUOTAS: &str = "there are no client quotas yet";
+const QUOTAS: &str = "the windows of quotas are built in, and neither new connections nor changes of topics are limited";
 const CLASSES: &str = "no Java classes are loaded";
 const PRODUCERS: &str = "producer state is not kept yet";
 const SESSIONS: &str = "there is no cache of fetch sessions to size";
@@ -38,7 +38,7 @@ const ABSENT: &[(&str, &str)] = &[
     ("background.threads", THREADS),
     ("broker.heartbeat.interval.ms", ONE_NODE),
     ("broker.session.timeout.ms", ONE_NODE),
-    ("client.quota.callback.class", QUOTAS),
+    ("client.quota.callback.class", CLASSES),
     ("config.providers", CLASSES),
     ("connection.failed.authentication.delay.ms", NO_SECURITY),
     ("connections.max.reauth.ms", NO_SECURITY),

@@ -2,6 +2,7 @@
 
 mod absent_settings;
 pub mod broker_config;
+pub mod client_quotas;
 pub mod controller;
 mod generated;
 pub mod image;
