@@ -11,7 +11,7 @@ unit             cargo test
 build            the release binaries
 drivers          each client's driver notices a wrong record of every kind
 matrix           six clients x five codecs x 100,000 messages, against 1, 2 and 4 cores, per-core and per-node
-kafka-tools      Kafka's own command-line tools against a broker, its dump tool against what that broker stored
+kafka-tools      Kafka's own command-line tools against a broker, its dump tool against what that broker stored and compacted
 kafka-directory  a data directory written by Apache Kafka, served by a broker and compared record by record
 fixtures         the directories in tests/fixtures, served and compared with their manifests
 LIST
@@ -57,6 +57,7 @@ stage_matrix() {
 
 stage_kafka_tools() {
     python_test kafka_tools.py --groups --broker "$BROKER_UNDER_TEST"
+    python_test compaction.py --broker "$BROKER_UNDER_TEST"
 }
 
 stage_kafka_directory() {

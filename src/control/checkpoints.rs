@@ -1,4 +1,4 @@
-//! Kafka's three checkpoint files in the data directory: recovery points, high watermarks, log starts.
+//! Kafka's four checkpoint files in the data directory: recovery points, high watermarks, log starts, first offsets that are not cleaned.
 //!
 //! The control thread collects what the cores know and has a helper thread write it. Invariant: a checkpoint never says more than the
 //! disk holds; a stale one only makes the next start read more.
@@ -12,14 +12,14 @@ use crate::base::Offset;
 use crate::log::checkpoint::{self, PartitionOffsets};
 use crate::shard::PartitionCheckpoint;
 
-/// Who writes the three files while the broker runs: one at a time, each with what the cores know by then.
+/// Who writes the four files while the broker runs: one at a time, each with what the cores know by then.
 #[derive(Default)]
 pub(super) struct Checkpoints {
     turn: Mutex<()>,
 }
 
 impl Checkpoints {
-    /// Collects and writes all three. A failure is logged: the files only save work at the next start.
+    /// Collects and writes all four. A failure is logged: the files only save work at the next start.
     pub(super) async fn write_all(&self, cores: &Cores, data_dir: &Path) {
         let _turn = self.turn.lock().await;
         let partitions: Vec<PartitionCheckpoint> = cores.ask_all(|shard| shard.checkpoints()).await.into_iter().flatten().collect();
@@ -33,7 +33,7 @@ impl Checkpoints {
     }
 }
 
-/// Replaces the three files. Blocking.
+/// Replaces the four files. Blocking.
 ///
 /// # Errors
 /// The host's.
@@ -43,10 +43,11 @@ pub fn write(data_dir: &Path, partitions: &[PartitionCheckpoint]) -> std::io::Re
     };
     checkpoint::write_offsets(&data_dir.join(checkpoint::RECOVERY_POINT_FILE), &offsets(|partition| Some(partition.recovery_point)))?;
     checkpoint::write_offsets(&data_dir.join(checkpoint::HIGH_WATERMARK_FILE), &offsets(|partition| Some(partition.high_watermark)))?;
-    checkpoint::write_offsets(&data_dir.join(checkpoint::LOG_START_OFFSET_FILE), &offsets(|partition| partition.log_start_offset))
+    checkpoint::write_offsets(&data_dir.join(checkpoint::LOG_START_OFFSET_FILE), &offsets(|partition| partition.log_start_offset))?;
+    checkpoint::write_offsets(&data_dir.join(checkpoint::CLEANER_OFFSET_FILE), &offsets(|partition| partition.first_dirty_offset))
 }
 
-/// The recovery points and log starts of a data directory. A damaged file counts as missing: the logs are read instead.
+/// The lines of one of them. A damaged file counts as missing: the logs are read instead.
 pub fn read(data_dir: &Path, file: &str) -> PartitionOffsets {
     checkpoint::read_offsets(&data_dir.join(file)).unwrap_or_else(|error| {
         tracing::warn!("{error}; going on without it: the logs say the same, which takes longer to read");

@@ -4,6 +4,7 @@
 //! above the high watermark; the high watermark never falls while the partition is open.
 
 mod background;
+mod cleaning;
 mod flush;
 
 use std::cell::{Ref, RefCell, RefMut};
@@ -17,11 +18,12 @@ use crate::io::FileRange;
 use crate::io::clock;
 use crate::log::{Log, LogError, OffsetAndPosition, ReadOutcome, SegmentOpening};
 use crate::replication::{Leadership, PartitionReplication};
-use crate::shard::calls::Call;
+use crate::shard::calls::{Call, CallId};
 use crate::shard::histograms::Stage;
 use crate::shard::waits::Watcher;
 use crate::shard::{PartitionCheckpoint, Shard, counters};
 use crate::wire::batch::Batch;
+pub use cleaning::{CleaningCandidate, Overdue};
 use flush::FlushState;
 
 /// A partition's name between cores: it stays true when a topic of the same name is made anew.
@@ -68,6 +70,8 @@ struct State {
     flush: FlushState,
     /// A background job of this log is with a helper thread.
     jobs_under_way: bool,
+    /// The cleaner, which waits for a segment to be in its place.
+    swap_call: Option<CallId>,
 }
 
 /// What one append of batches came to.
@@ -145,6 +149,7 @@ impl Partition {
                 watchers: HashSet::new(),
                 flush: FlushState::default(),
                 jobs_under_way: false,
+                swap_call: None,
             })),
         })
     }
@@ -202,6 +207,7 @@ impl Partition {
             recovery_point: state.log.recovery_point(),
             high_watermark: state.high_watermark.offset,
             log_start_offset: state.log.log_start_offset_to_checkpoint(),
+            first_dirty_offset: state.log.first_dirty_offset_to_checkpoint(),
         })
     }
 
@@ -334,7 +340,7 @@ impl State {
 /// The one place where a log's errors become Kafka's.
 pub(super) fn error_code(error: &LogError) -> ErrorCode {
     match error {
-        LogError::Offline { .. } | LogError::Host { .. } => ErrorCode::KafkaStorageError,
+        LogError::Offline { .. } | LogError::Host { .. } | LogError::Replaced { .. } => ErrorCode::KafkaStorageError,
         LogError::BatchLargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
         LogError::Corrupt(_) => ErrorCode::CorruptMessage,
         LogError::NotInOrder { .. } => ErrorCode::UnknownServerError,
