@@ -196,7 +196,8 @@ mod tests {
         assert_eq!(chosen(&[candidate(0, 50, 50, None)], 0), None);
         assert_eq!(chosen(&[], 0), None);
         let missing = scratch.path().join("missing");
-        let late = |dirty_bytes| candidate(3, 100, dirty_bytes, Some(Overdue { files: vec![missing.clone(), file.clone()], lag_ms_max: 500 }));
+        let late =
+            |dirty_bytes| candidate(3, 100, dirty_bytes, Some(Overdue { files: vec![missing.clone(), file.clone()], lag_ms_max: 500 }));
         assert_eq!(chosen(&[late(1)], 1500), None, "not longer than it may");
         assert_eq!(chosen(&[late(1)], 1501), Some(3));
         assert_eq!(chosen(&[late(0)], 1501), None, "there is nothing dirty");

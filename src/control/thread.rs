@@ -48,8 +48,15 @@ pub async fn run(control: Control, reports: impl Reports) -> std::io::Result<()>
     let checkpoint_every = Duration::from_millis(broker_config.recovery_point_checkpoint_ms.max(1) as u64);
     let checkpoints = Rc::new(Checkpoints::default());
     let cleaner = Cleaner::new(cores.clone(), checkpoints.clone(), data_dir.clone());
-    let changes =
-        Changes::new(cores.clone(), checkpoints.clone(), cleaner.clone(), data_dir.clone(), broker_config, image, change_sender.downgrade());
+    let changes = Changes::new(
+        cores.clone(),
+        checkpoints.clone(),
+        cleaner.clone(),
+        data_dir.clone(),
+        broker_config,
+        image,
+        change_sender.downgrade(),
+    );
     let tasks = LocalSet::new();
     // Ends with the tasks: its thread is told to stop by the cores, which give their logs up first.
     tasks.spawn_local(cleaner.run());

@@ -40,7 +40,10 @@ pub fn choose(
         let is_too_much = limit_bytes.is_some_and(|limit| left_bytes >= limit && left_bytes - limit >= u64::from(segment.size));
         let is_below_start = segment.end_offset <= log_start_offset && segments.peek().is_some();
         // An empty one at the end is the active one; before it, what compaction has emptied.
-        if segment.size == 0 && segments.peek().is_none() || segment.end_offset > high_watermark || !(is_old || is_too_much || is_below_start) {
+        if segment.size == 0 && segments.peek().is_none()
+            || segment.end_offset > high_watermark
+            || !(is_old || is_too_much || is_below_start)
+        {
             break;
         }
         left_bytes -= u64::from(segment.size);

@@ -94,10 +94,7 @@ mod tests {
     use crate::wire::{RecordBatchBuilder, Records};
 
     fn original(codec: Codec, flag: i16) -> Vec<u8> {
-        let mut builder = RecordBatchBuilder::new(codec)
-            .producer(ProducerId(7), 3, 11)
-            .placed(Offset(1000), LeaderEpoch(5))
-            .flag(flag);
+        let mut builder = RecordBatchBuilder::new(codec).producer(ProducerId(7), 3, 11).placed(Offset(1000), LeaderEpoch(5)).flag(flag);
         for i in 0..6i64 {
             let header = [("where", Some(&b"here"[..])), ("", None)];
             let value = format!("value {i}");

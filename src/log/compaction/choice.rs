@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use crate::base::limits::CLEANED_TOGETHER_SEGMENTS_MAX;
 use crate::base::{Offset, Timestamp};
 
 /// What the choice asks about a sealed segment.
@@ -85,8 +86,7 @@ pub fn groups(segments: &[SegmentSizes], segment_bytes: u32, segment_index_bytes
     let mut start = 0;
     while start < segments.len() {
         let first = segments[start];
-        let (mut size, mut offset_index, mut time_index) =
-            (u64::from(first.size), first.offset_index_bytes, first.time_index_bytes);
+        let (mut size, mut offset_index, mut time_index) = (u64::from(first.size), first.offset_index_bytes, first.time_index_bytes);
         let mut end = start + 1;
         while let Some(next) = segments.get(end) {
             size += u64::from(next.size);
@@ -95,6 +95,7 @@ pub fn groups(segments: &[SegmentSizes], segment_bytes: u32, segment_index_bytes
             let fits = size <= u64::from(segment_bytes)
                 && offset_index <= u64::from(segment_index_bytes)
                 && time_index <= u64::from(segment_index_bytes)
+                && end - start < CLEANED_TOGETHER_SEGMENTS_MAX
                 && next.end_offset.0 - 1 - first.base_offset.0 <= i64::from(i32::MAX);
             if !fits {
                 break;
@@ -183,6 +184,7 @@ mod tests {
         assert_eq!(grouped(&[sizes(0, 0); 5]), [5]);
         assert_eq!(grouped(&[sizes(1, 40); 5]), [2, 2, 1]);
         assert_eq!(grouped(&[sizes(5000, 500); 2]), [1, 1], "one that is too large already stays alone");
+        assert_eq!(grouped(&[sizes(0, 0); CLEANED_TOGETHER_SEGMENTS_MAX + 1]), [CLEANED_TOGETHER_SEGMENTS_MAX, 1]);
         assert_eq!(grouped(&[]), [0usize; 0]);
         let far = SegmentSizes { end_offset: Offset(i64::from(i32::MAX) + 2), ..sizes(1, 1) };
         let near = SegmentSizes { end_offset: Offset(i64::from(i32::MAX) + 1), ..far };

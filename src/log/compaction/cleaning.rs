@@ -101,6 +101,8 @@ pub struct CleaningReport {
     pub bytes_after: u64,
     pub segments_before: usize,
     pub segments_after: usize,
+    /// Segments that were gone before the cleaner came to them: retention was faster. What stood beside them was left as it is, and is dirty still.
+    pub segments_gone: usize,
 }
 
 /// Why a cleaning ended early. What was swapped before stays, and is right.
@@ -135,6 +137,7 @@ struct Work {
     groups: std::vec::IntoIter<Range<usize>>,
     /// How many segments of the plan are cleaned.
     segments: usize,
+    has_aborted_transactions: bool,
 }
 
 impl Cleaning {
@@ -170,9 +173,19 @@ impl Cleaning {
             None => self.begin()?,
         };
         while let Some(group) = work.groups.next() {
-            if let Some(cleaned) = self.clean(&mut work, group)? {
-                self.work = Some(work);
-                return Ok(Step::Swap(cleaned));
+            match self.clean(&mut work, group)? {
+                Group::Cleaned(cleaned) => {
+                    self.work = Some(work);
+                    return Ok(Step::Swap(cleaned));
+                }
+                Group::Unchanged => {}
+                Group::Gone => {
+                    self.report.segments_gone += 1;
+                    // Without its batches nobody knows any more which markers still have something to abort.
+                    if work.has_aborted_transactions {
+                        break;
+                    }
+                }
             }
         }
         self.report.first_dirty_offset = work.map_end;
@@ -196,8 +209,9 @@ impl Cleaning {
         let sizes = segments.iter().map(|segment| self.sizes_of(segment)).collect::<Result<Vec<_>>>()?;
         let groups = choice::groups(&sizes, self.plan.config.segment_bytes, self.plan.config.segment_index_bytes);
         let start = segments.first().map_or(Offset::ZERO, |segment| segment.base_offset);
+        let has_aborted_transactions = !aborted.is_empty();
         let transactions = TransactionsSeen::new(aborted, start);
-        Ok(Work { map, map_end, transactions, groups: groups.into_iter(), segments: segments.len() })
+        Ok(Work { map, map_end, transactions, groups: groups.into_iter(), segments: segments.len(), has_aborted_transactions })
     }
 
     /// The aborted transactions of the whole log: a marker may lie behind what is cleaned.
@@ -226,7 +240,8 @@ impl Cleaning {
         let dirty: Vec<PlannedSegment> = self.plan.segments.iter().filter(is_dirty).copied().collect();
         let mut bytes = Vec::new();
         for segment in dirty {
-            let file = self.open(&segment)?;
+            // What is gone has no last records.
+            let Some(file) = self.open(&segment)? else { continue };
             let mut source = Source::new(&file, segment);
             while let Some(header) = source.next(self, &mut bytes)? {
                 if header.last_offset() < start || header.base_offset >= end {
@@ -272,9 +287,11 @@ impl Cleaning {
         })
     }
 
-    /// Cleans one group into `.cleaned` files. `None`: nothing in it changes.
-    fn clean(&mut self, work: &mut Work, group: Range<usize>) -> Result<Option<Cleaned>> {
+    /// Cleans one group into `.cleaned` files.
+    fn clean(&mut self, work: &mut Work, group: Range<usize>) -> Result<Group> {
         let segments = self.plan.segments[group.clone()].to_vec();
+        let files = segments.iter().map(|segment| self.open(segment)).collect::<Result<Option<Vec<File>>>>()?;
+        let Some(files) = files else { return Ok(Group::Gone) };
         let is_last_group = group.end == work.segments;
         let active_producers = std::mem::take(&mut self.plan.active_producers);
         let config = self.plan.config.clone();
@@ -288,9 +305,8 @@ impl Cleaning {
         let mut output = Output::create(self, segments[0].base_offset)?;
         let mut is_changed = segments.len() > 1;
         let mut bytes = Vec::new();
-        for (at, segment) in segments.iter().enumerate() {
-            let file = self.open(segment)?;
-            let mut source = Source::new(&file, *segment);
+        for (at, (segment, file)) in segments.iter().zip(&files).enumerate() {
+            let mut source = Source::new(file, *segment);
             while let Some(header) = source.next(self, &mut bytes)? {
                 let is_last = is_last_group && at + 1 == segments.len() && source.position == segment.size;
                 let batch = Batch::stored(&bytes);
@@ -317,7 +333,7 @@ impl Cleaning {
         if !is_changed {
             self.report.bytes_after += bytes_before;
             self.host(&self.plan.directory, swap::remove_cleaned(&self.plan.directory))?;
-            return Ok(None);
+            return Ok(Group::Unchanged);
         }
         let cleaned = Cleaned {
             abort: self.plan.abort.clone(),
@@ -328,12 +344,16 @@ impl Cleaning {
         };
         output.finish(self, &aborted, last.modified)?;
         self.report.bytes_after += u64::from(cleaned.size);
-        Ok(Some(cleaned))
+        Ok(Group::Cleaned(cleaned))
     }
 
-    fn open(&self, segment: &PlannedSegment) -> Result<File> {
+    /// `None`: retention was faster.
+    fn open(&self, segment: &PlannedSegment) -> Result<Option<File>> {
         let path = self.path(segment.base_offset, FileKind::Log, Marking::Live);
-        self.host(&path, File::open_read(&path))
+        match File::open_read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            result => self.host(&path, result.map(Some)),
+        }
     }
 
     fn path(&self, base_offset: Offset, kind: FileKind, marking: Marking) -> PathBuf {
@@ -347,6 +367,15 @@ impl Cleaning {
     fn spend(&mut self, bytes: usize) -> Result<()> {
         if self.throttle.spend(bytes, &self.plan.abort) { Ok(()) } else { Err(CleaningError::Aborted) }
     }
+}
+
+/// What became of a group.
+enum Group {
+    Cleaned(Cleaned),
+    /// Nothing in it has to go.
+    Unchanged,
+    /// One of its segments is not there any more.
+    Gone,
 }
 
 /// What reading the dirty part came to.

@@ -21,6 +21,9 @@ use crate::log::segment::{IndexSource, SealedSegment};
 /// A log whose cleaning failed, or could do nothing, is left alone for so long: the reason will not go away at once, and it costs a reading to find that out.
 const REST_MS: i64 = 10 * 60 * 1000;
 
+/// One of which retention took a part before the cleaner came to it is tried again after this.
+const OVERTAKEN_REST_MS: i64 = 2_000;
+
 /// The cleaner's part of a log.
 #[derive(Debug, Default)]
 pub(in crate::log) struct CleanerState {
@@ -153,15 +156,17 @@ impl Log {
             return;
         }
         self.cleaner.cleaning = None;
-        let done = report.map(|report| report.first_dirty_offset).filter(|_| !self.cleaner.is_incomplete && self.offline.is_none());
-        match done {
-            Some(offset) if self.cleaner.first_dirty_offset.is_none_or(|before| before < offset) => {
-                self.cleaner.first_dirty_offset = Some(offset);
-            }
+        let is_progress = |report: &CleaningReport| report.first_dirty_offset > report.first_dirty_offset_before;
+        let rest_ms = match report {
             // Retention was faster than the cleaner: the next one begins with what it left.
-            None if report.is_some() => {}
-            _ => self.cleaner.rest_until = Some(Timestamp(now.0.saturating_add(REST_MS))),
-        }
+            Some(report) if report.segments_gone > 0 || self.cleaner.is_incomplete => OVERTAKEN_REST_MS,
+            Some(report) if is_progress(report) => {
+                self.cleaner.first_dirty_offset = Some(report.first_dirty_offset);
+                return;
+            }
+            _ => REST_MS,
+        };
+        self.cleaner.rest_until = Some(Timestamp(now.0.saturating_add(rest_ms)));
     }
 
     /// Stops the cleaning under way, if there is one: its owner gives the log up, or cuts its end.
@@ -179,9 +184,7 @@ impl Log {
     /// The sealed segments up to the first whose files are not finished.
     fn planned_segments(&self) -> impl Iterator<Item = (SegmentFacts, &SealedSegment)> + Clone {
         let ends = self.sealed.iter().skip(1).map(|segment| segment.base_offset).chain([self.active.base_offset]);
-        let is_finished = |segment: &SealedSegment| {
-            segment.open.as_ref().is_none_or(|open| matches!(open.index, IndexSource::File { .. }))
-        };
+        let is_finished = |segment: &SealedSegment| segment.open.as_ref().is_none_or(|open| matches!(open.index, IndexSource::File { .. }));
         self.sealed.iter().zip(ends).take_while(move |(segment, _)| is_finished(segment)).map(|(segment, end_offset)| {
             let (base_offset, size) = (segment.base_offset, segment.size);
             (SegmentFacts { base_offset, end_offset, size, age_from: segment.age_from() }, segment)

@@ -26,7 +26,10 @@ const CLEANED_KINDS: [FileKind; 4] = [FileKind::Log, FileKind::TransactionIndex,
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SwapStep {
     /// One that is not there is passed over.
-    Rename { from: SegmentFileName, to: Marking },
+    Rename {
+        from: SegmentFileName,
+        to: Marking,
+    },
     SyncDirectory,
 }
 

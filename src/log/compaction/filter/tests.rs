@@ -126,7 +126,8 @@ fn the_last_batch_of_a_cleaning_stays_empty() {
 
 fn marker(base: i64, producer: i64, kind: u8) -> Vec<u8> {
     let flags = Attributes::TRANSACTIONAL | Attributes::CONTROL;
-    let builder = RecordBatchBuilder::new(Codec::None).placed(Offset(base), LeaderEpoch(1)).producer(ProducerId(producer), 3, -1).flag(flags);
+    let builder =
+        RecordBatchBuilder::new(Codec::None).placed(Offset(base), LeaderEpoch(1)).producer(ProducerId(producer), 3, -1).flag(flags);
     builder.record(Timestamp(100), Some(&[0, 0, 0, kind]), Some(&[0, 0, 0, 0, 0, 9])).build()
 }
 
@@ -178,12 +179,7 @@ fn damage_inside_a_batch_is_an_error() {
     let mut bytes = Vec::new();
     batch(10, &[("a", Some("1"))]).build_around(b"no lz4 frame", &mut bytes);
     let mut case = Case::new(&[]);
-    let filter = Filter {
-        map: &case.map,
-        map_end: case.map_end,
-        now: NOW,
-        delete_retention_ms: 0,
-        active_producers: &case.active_producers,
-    };
+    let filter =
+        Filter { map: &case.map, map_end: case.map_end, now: NOW, delete_retention_ms: 0, active_producers: &case.active_producers };
     assert!(filter.judge(&Batch::stored(&bytes).unwrap(), false, &mut case.transactions).is_err());
 }
