@@ -9,6 +9,7 @@ pub mod checkpoints;
 mod cleaner;
 pub mod cores;
 mod helpers;
+mod log_dir;
 pub mod partitions;
 pub mod signals;
 pub mod start;

@@ -37,7 +37,7 @@ pub fn on_threads_with_ticks<W: Send, R: Send>(
     })
 }
 
-/// Stops the calling thread for so long. Never on a core.
+/// Lets the calling thread wait. Never on a core or the control thread.
 pub fn pause(duration: Duration) {
     thread::sleep(duration);
 }

@@ -5,6 +5,7 @@
 
 mod background;
 mod cleaning;
+mod extent;
 mod flush;
 
 use std::cell::{Ref, RefCell, RefMut};
@@ -20,10 +21,11 @@ use crate::log::{Log, LogError, OffsetAndPosition, ReadOutcome, SegmentOpening};
 use crate::replication::{Leadership, PartitionReplication};
 use crate::shard::calls::{Call, CallId};
 use crate::shard::histograms::Stage;
-use crate::shard::waits::Watcher;
+use crate::shard::waits::{Listener, Watcher};
 use crate::shard::{PartitionCheckpoint, Shard, counters};
 use crate::wire::batch::Batch;
 pub use cleaning::{CleaningCandidate, Overdue};
+pub use extent::LogExtent;
 use flush::FlushState;
 
 /// A partition's name between cores: it stays true when a topic of the same name is made anew.
@@ -315,9 +317,14 @@ impl State {
         TimedOffset { offset, timestamp: Timestamp::NONE, leader_epoch }
     }
 
-    /// Whom to tell of so many more readable bytes.
-    fn watchers_of(&self, readable_bytes: u64) -> Vec<Watcher> {
-        if readable_bytes > 0 { self.watchers.iter().copied().collect() } else { Vec::new() }
+    /// Whom to tell of so many more readable bytes. Sessions are told once.
+    fn watchers_of(&mut self, readable_bytes: u64) -> Vec<Watcher> {
+        if readable_bytes == 0 {
+            return Vec::new();
+        }
+        let watchers = self.watchers.iter().copied().collect();
+        self.watchers.retain(|watcher| matches!(watcher.listener, Listener::Fetch(_)));
+        watchers
     }
 
     /// The leader has everything below `position` as durably as the topic asks, so consumers may read it once the in-sync replicas

@@ -219,7 +219,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_cleaned_log_holds_the_last_value_of_every_key(deeds in prop::collection::vec(deed(), 1..80), segment_bytes in 300u32..3000) {
+    fn a_cleaned_log_holds_the_last_value_of_every_key(deeds in prop::collection::vec(deed(), 1..80), segment_bytes in 1000u32..4000) {
         let scratch = tempfile::tempdir().unwrap();
         let config = LogConfig { segment_bytes, ..compacted() };
         let (mut log, _) = open(scratch.path(), &config, OpenContext::default());
