@@ -67,6 +67,15 @@ core_threads() {
     done
 }
 
+# Eight members of each client; the suite has fewer.
+item_groups() {
+    local tools=${PAGEWIRE_TEST_TOOLS:-$ROOT/target/test-tools} said
+    [ -x "$tools/python/bin/python" ] || { echo 'skipped: scripts/test setup installs the clients'; return 0; }
+    export PAGEWIRE_TEST_TOOLS=$tools PAGEWIRE_BINARY=$BIN/pagewire PYTHONDONTWRITEBYTECODE=1
+    said=$("$tools/python/bin/python" tests/clients/group_matrix.py --members 8 | tee /dev/stderr) || return 1
+    echo "8 members of each client: $(tail -1 <<<"$said"); $(grep -o 'seed [0-9]*' <<<"$said" | head -1)"
+}
+
 # Produce, tail and long polls at a steady rate, and every system call of the core threads counted for ten seconds.
 item_futexes() {
     command -v strace >/dev/null || { echo 'skipped: strace is not installed'; return 0; }

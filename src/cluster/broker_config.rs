@@ -3,6 +3,9 @@
 //! Pure, any thread. A value comes from the first of: set at run time for this broker, set at run time for all brokers, set at
 //! the start (`--set`, the file), the default. Topic names are accepted too (`segment.bytes` for `log.segment.bytes`).
 
+use std::collections::BTreeMap;
+
+use super::absent_settings::{kafka_names, why_absent};
 use super::image::Configs;
 use super::setting::{Kind, Setting, SettingError, Support, Synonym, Value};
 use super::topic_config::{Source, TOPIC_SETTINGS, topic_setting};
@@ -292,7 +295,10 @@ fn broker_name(name: &str, value: &str) -> Result<&'static str, SettingError> {
             let synonym = setting.synonyms.first();
             synonym.map(|synonym| synonym.name).ok_or_else(|| SettingError::new(name, "it has no broker-wide default; set it on a topic"))
         }
-        Err(_) => Err(SettingError::unknown(name, "broker or topic setting", known_names())),
+        Err(_) => Err(match why_absent(name) {
+            Some(reason) => SettingError::new(name, format!("Apache Kafka has this setting, this broker does not: {reason}")),
+            None => SettingError::unknown(name, "broker or topic setting", known_names()),
+        }),
     }
 }
 
@@ -308,6 +314,24 @@ fn check_synonym(setting: &Setting, synonym: &Synonym, value: &str) -> Result<()
     }
     let checked = setting.parse(&converted(value, synonym.multiplier));
     checked.map(drop).map_err(|error| SettingError::new(synonym.name, error.reason))
+}
+
+/// Every name of Kafka's that stands for a flag here, with the flag.
+pub fn flags() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ELSEWHERE.iter().copied()
+}
+
+/// Every broker setting of Kafka's that this broker refuses whatever the value, by reason.
+pub fn refused() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let mut refused: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for name in kafka_names().filter(|name| !is_known(name)) {
+        refused.entry(why_absent(name).unwrap_or("")).or_default().push(name);
+    }
+    refused
+}
+
+fn is_known(name: &str) -> bool {
+    known_names().any(|known| known == name) || flags().any(|(kafka, _)| kafka == name)
 }
 
 /// Every name that `--set` accepts.
@@ -327,6 +351,17 @@ mod tests {
 
     fn default_of(broker: &BrokerConfig, name: &str) -> (Option<String>, Source) {
         broker.topic_default(topic_setting(name).unwrap())
+    }
+
+    #[test]
+    fn every_setting_of_kafkas_is_accepted_or_refused_with_a_reason() {
+        let without: Vec<_> = refused().remove("").unwrap_or_default();
+        assert!(without.is_empty(), "add these to a table: {without:?}");
+        // The other way round: nothing here has a name that Kafka does not know.
+        let topic_names: Vec<&str> = TOPIC_SETTINGS.iter().map(|setting| setting.name).collect();
+        for name in known_names().chain(flags().map(|(kafka, _)| kafka)).filter(|name| !topic_names.contains(name)) {
+            assert!(kafka_names().any(|kafkas| kafkas == name), "{name}");
+        }
     }
 
     #[test]
@@ -380,6 +415,12 @@ mod tests {
                 "group.min.session.timeout.ms",
                 "1800001",
                 "group.min.session.timeout.ms: 1800001 ms is more than group.max.session.timeout.ms (1800000 ms)",
+            ),
+            (
+                "num.replica.fetchers",
+                "4",
+                "num.replica.fetchers: Apache Kafka has this setting, this broker does not: every partition has one replica, so nothing is \
+                 fetched by followers or moved between directories",
             ),
             ("remote.storage.enable", "false", "remote.storage.enable: it has no broker-wide default; set it on a topic"),
         ] {
