@@ -111,8 +111,7 @@ fn told(entries: &[(i32, i64, &[&str])]) -> Told {
 #[test]
 fn an_incremental_answer_names_only_what_changed_in_every_version() {
     let (broker, mut writer) = broker_with_partitions(4);
-    let mut end = 0;
-    for version in SESSIONS..=NEWEST {
+    for (end, version) in (0..).zip(SESSIONS..=NEWEST) {
         let mut session = Session::new(&broker, version, "t");
         let all = [(0, end), (1, end), (2, end), (3, end)];
         assert_eq!(
