@@ -35,6 +35,22 @@ pub const BROKER_SETTINGS: &[Setting] = &[
         "The most members a consumer group may have."),
     own("group.min.session.timeout.ms", Kind::Int(1, INT_MAX), "6000",
         "The shortest session timeout that a member of a group may ask for."),
+    own("log.cleaner.backoff.ms", Kind::Long(0, MAX), "15000",
+        "How long the cleaner waits when there is no log to clean."),
+    own("log.cleaner.dedupe.buffer.size", Kind::Long(1 << 20, MAX), "134217728",
+        "The most memory that the cleaner's map of keys takes, 24 bytes for each key. What does not fit is left to the next cleaning."),
+    own("log.cleaner.enable", Kind::Boolean, "true",
+        "Whether compacted topics are cleaned, __consumer_offsets included."),
+    own("log.cleaner.io.buffer.load.factor", Kind::Double(0.01, 1.0), "0.9",
+        "How full the map of keys may get."),
+    supported("log.cleaner.io.buffer.size", Kind::Int(0, INT_MAX), "524288",
+        "How much the cleaner reads and writes at once.",
+        Support::Stored("the cleaner reads and writes 1 MiB at once, or one batch")),
+    own("log.cleaner.io.max.bytes.per.second", Kind::Double(1.0, f64::MAX), "33554432",
+        "How many bytes the cleaner reads and writes in a second. Apache Kafka sets no bound by default; here it is 32 MiB, so that cleaning is not felt by producers."),
+    supported("log.cleaner.threads", Kind::Int(0, INT_MAX), "1",
+        "How many logs are cleaned at a time.",
+        Support::Stored("one log of a node is cleaned at a time, by one thread of low priority")),
     own("log.flush.offset.checkpoint.interval.ms", Kind::Int(0, INT_MAX), "60000",
         "How often the recovery points are written down."),
     supported("log.flush.start.offset.checkpoint.interval.ms", Kind::Int(0, INT_MAX), "60000",
@@ -105,8 +121,20 @@ pub struct BrokerConfig {
     /// Partitions in one answer to DescribeTopicPartitions.
     pub request_partitions_max: i32,
     pub request_bytes_max: usize,
+    pub cleaner: CleanerSettings,
     pub groups: GroupSettings,
     layers: Layers,
+}
+
+/// What governs the cleaner of compacted topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanerSettings {
+    pub enabled: bool,
+    pub backoff_ms: i64,
+    pub map_bytes_max: usize,
+    /// How full the map may get.
+    pub map_load_percent: u8,
+    pub bytes_per_second: u64,
 }
 
 /// What governs consumer groups and their offsets.
@@ -174,6 +202,13 @@ impl BrokerConfig {
             partitions_default: long("num.partitions") as i32,
             request_partitions_max: long("max.request.partition.size.limit") as i32,
             request_bytes_max: long("socket.request.max.bytes") as usize,
+            cleaner: CleanerSettings {
+                enabled: layers.boolean("log.cleaner.enable"),
+                backoff_ms: long("log.cleaner.backoff.ms"),
+                map_bytes_max: usize::try_from(long("log.cleaner.dedupe.buffer.size")).unwrap_or(usize::MAX),
+                map_load_percent: (layers.double("log.cleaner.io.buffer.load.factor") * 100.0) as u8,
+                bytes_per_second: layers.double("log.cleaner.io.max.bytes.per.second") as u64,
+            },
             groups,
             layers,
         })
@@ -255,6 +290,13 @@ impl Layers {
     fn integer(&self, name: &str) -> i64 {
         match self.value(name) {
             Value::Integer(number) => number,
+            other => unreachable!("{name} is a number in the table; it came out as {other:?}"),
+        }
+    }
+
+    fn double(&self, name: &str) -> f64 {
+        match self.value(name) {
+            Value::Double(number) => number,
             other => unreachable!("{name} is a number in the table; it came out as {other:?}"),
         }
     }
