@@ -31,6 +31,18 @@ item_starts() {
     told '(clean|unclean) start: ready after.*' <<<"$said"
 }
 
+# A million updates over ten thousand keys, cleaned, and once more under kills; Kafka's dump tool reads what is left, where it is installed.
+item_compaction() {
+    local said kept=$WORK/compacted python=${PAGEWIRE_TEST_TOOLS:-$ROOT/target/test-tools}/python/bin/python
+    rm -rf "$kept"
+    said=$(suite compaction TEST_UPDATES=1000000 TEST_KEYS=10000 TEST_KILLS=50 TEST_KEEP="$kept" -- the_last_value killed_while) || return 1
+    told '([0-9]+ updates|[0-9]+ kills).*' <<<"$said"
+    if [ -x "$python" ]; then
+        "$python" tests/clients/compaction.py --directory "$kept" >&2 || return 1
+    fi
+    rm -rf "$kept"
+}
+
 item_idle() {
     local said
     said=$(suite idle TEST_IDLE_PERCENT=1 --) || return 1

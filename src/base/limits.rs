@@ -53,6 +53,8 @@ pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const DECOMPRESS_ON_CORE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Partitions in one CreateTopics request, over all its topics.
 pub const PARTITIONS_PER_REQUEST_MAX: i32 = 10_000;
+/// Segments that one cleaning makes into one: they are open meanwhile.
+pub const CLEANED_TOGETHER_SEGMENTS_MAX: usize = 500;
 /// Cores of one node: broker ids are `node_id * 1000 + core`.
 pub const CORES_MAX: usize = 1000;
 
