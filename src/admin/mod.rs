@@ -1,6 +1,7 @@
 //! What people use: settings, preflight, admin commands.
 
 pub mod cluster;
+pub mod groups;
 pub mod preflight;
 pub mod refusal;
 pub mod settings;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use pagewire::admin::groups::{self, GroupsCommand};
 use pagewire::admin::preflight::{self, Level};
 use pagewire::admin::settings::{ServeFlags, Settings};
 use pagewire::admin::topics::{self, TopicsCommand};
@@ -41,6 +42,17 @@ enum Command {
         json: bool,
         #[command(subcommand)]
         command: TopicsCommand,
+    },
+    /// List, describe and delete consumer groups and reset their offsets, at any broker that speaks Kafka's protocol
+    Groups {
+        /// A broker to ask
+        #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092", env = "PAGEWIRE_BOOTSTRAP", global = true)]
+        bootstrap: String,
+        /// Print JSON
+        #[arg(long, global = true)]
+        json: bool,
+        #[command(subcommand)]
+        command: GroupsCommand,
     },
     /// Look into a partition's directory or at one segment, without changing anything
     Inspect {
@@ -78,6 +90,7 @@ fn main() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Serve(flags) => serve(&flags),
         Command::Topics { bootstrap, json, command } => topics(&bootstrap, json, &command),
+        Command::Groups { bootstrap, json, command } => groups(&bootstrap, json, &command),
         Command::Inspect { path, batches, json } => inspect(&path, batches, json),
         Command::Doctor { flags, json } => doctor(&flags, json),
         Command::Compatibility => {
@@ -145,6 +158,15 @@ fn serve(flags: &ServeFlags) -> Result<(), Stop> {
 
 fn topics(bootstrap: &str, json: bool, command: &TopicsCommand) -> Result<(), Stop> {
     let outcome = topics::run(bootstrap, command).map_err(failed)?;
+    match json {
+        true => println!("{}", outcome.json()),
+        false => print!("{}", outcome.text()),
+    }
+    Ok(())
+}
+
+fn groups(bootstrap: &str, json: bool, command: &GroupsCommand) -> Result<(), Stop> {
+    let outcome = groups::run(bootstrap, command).map_err(failed)?;
     match json {
         true => println!("{}", outcome.json()),
         false => print!("{}", outcome.text()),
