@@ -103,7 +103,7 @@ fn reset(cluster: &mut Cluster, flags: &ResetFlags) -> Result<Outcome, AdminErro
         let members = group.members.as_ref().map_or(0, Vec::len);
         if members > 0 || !matches!(group.state.as_str(), "Empty" | "Dead") {
             return Err(AdminError::Declined(format!(
-                "group {name:?} is in use: it has {members} members and is {}; stop its consumers, then reset its offsets",
+                "group {name:?} is in use ({}, {members} of its consumers run): stop them, then reset its offsets",
                 group.state
             )));
         }

@@ -25,6 +25,7 @@ pub struct Member {
     pub connection: Connection,
     pub id: StrBytes,
     pub generation: i32,
+    pub is_leader: bool,
 }
 
 fn text(text: &str) -> StrBytes {
@@ -68,8 +69,10 @@ pub fn await_coordinator(connection: &mut Connection, group: &str) {
 
 /// All of them join for the first time. The broker's initial delay must be long enough for the slowest.
 pub fn join_first(connections: Vec<Connection>, group: &str) -> Vec<Member> {
-    let mut members: Vec<Member> =
-        connections.into_iter().map(|connection| Member { connection, id: StrBytes::default(), generation: -1 }).collect();
+    let mut members: Vec<Member> = connections
+        .into_iter()
+        .map(|connection| Member { connection, id: StrBytes::default(), generation: -1, is_leader: false })
+        .collect();
     for member in &mut members {
         let answer = member.connection.ask(JOIN, &join_request(group, &member.id));
         assert_eq!(answer.error_code, ErrorCode::MemberIdRequired.code());
@@ -93,6 +96,7 @@ pub fn finish_rebalance(members: &mut [Member], group: &str, share: impl Fn(usiz
     for (member, answer) in members.iter_mut().zip(&answers) {
         assert_eq!((answer.error_code, answer.generation_id), (0, answers[0].generation_id));
         member.generation = answer.generation_id;
+        member.is_leader = member.id == answer.leader;
     }
     let shares = members
         .iter()
