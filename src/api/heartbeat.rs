@@ -15,11 +15,21 @@ pub async fn handle(shard: Rc<Shard>, request: HeartbeatRequest) -> HeartbeatRes
     let error = match heartbeat_request(&request) {
         Ok((group_id, request)) => {
             let take = |response| if let Response::Heartbeat(error) = response { Some(error) } else { None };
-            ask(&shard, group_id, move |token| Event::Heartbeat { token, request }, take).await.unwrap_or_else(|error| error)
+            let answer = ask(&shard, group_id, move |token| Event::Heartbeat { token, request }, take).await;
+            answer.unwrap_or_else(without_coordinator)
         }
         Err(error) => error,
     };
     HeartbeatResponse::default().with_error_code(error.code())
+}
+
+/// While the group is loading nobody can say whether the member is one: it is not sent away, as in Kafka. Its session starts anew
+/// once the group is loaded.
+fn without_coordinator(error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::CoordinatorLoadInProgress => ErrorCode::None,
+        error => error,
+    }
 }
 
 fn heartbeat_request(request: &HeartbeatRequest) -> Result<(GroupId, event::HeartbeatRequest), ErrorCode> {
