@@ -9,7 +9,7 @@ use broker::{Broker, Connection, ask, pagewire};
 use serde_json::Value;
 
 /// Two cores, so that some groups and partitions are elsewhere than the bootstrap address.
-const SETTINGS: [&str; 4] = ["--set", "group.initial.rebalance.delay.ms=500", "--set", "offsets.topic.num.partitions=4"];
+const SETTINGS: [&str; 4] = ["--set", "group.initial.rebalance.delay.ms=0", "--set", "offsets.topic.num.partitions=4"];
 const RECORDS: i64 = 10;
 
 fn groups(broker: &Broker, arguments: &str) -> Output {

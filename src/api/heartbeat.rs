@@ -40,3 +40,14 @@ fn heartbeat_request(request: &HeartbeatRequest) -> Result<(GroupId, event::Hear
     };
     Ok((group_id(&request.group_id)?, heartbeat))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loading_group_sends_no_member_away() {
+        assert_eq!(without_coordinator(ErrorCode::CoordinatorLoadInProgress), ErrorCode::None);
+        assert_eq!(without_coordinator(ErrorCode::NotCoordinator), ErrorCode::NotCoordinator);
+    }
+}

@@ -67,19 +67,29 @@ pub fn await_coordinator(connection: &mut Connection, group: &str) {
     }
 }
 
-/// All of them join for the first time. The broker's initial delay must be long enough for the slowest.
+/// All of them join for the first time; `group.initial.rebalance.delay.ms` must be 0. However slow they are, they meet at one barrier:
+/// the first is alone at first, the others get their ids, and a rebalance waits for everybody who has one.
 pub fn join_first(connections: Vec<Connection>, group: &str) -> Vec<Member> {
-    let mut members: Vec<Member> = connections
-        .into_iter()
-        .map(|connection| Member { connection, id: StrBytes::default(), generation: -1, is_leader: false })
-        .collect();
-    for member in &mut members {
+    let newcomer = |connection| Member { connection, id: StrBytes::default(), generation: -1, is_leader: false };
+    let mut members: Vec<Member> = connections.into_iter().map(newcomer).collect();
+    let (first, others) = members.split_at_mut(1);
+    get_ids(first, group);
+    if !others.is_empty() {
+        send_joins(first, group);
+        finish_rebalance(first, group, |_| Bytes::new());
+        get_ids(others, group);
+    }
+    send_joins(&mut members, group);
+    members
+}
+
+/// KIP-394: a newcomer is told its id first.
+fn get_ids(members: &mut [Member], group: &str) {
+    for member in members {
         let answer = member.connection.ask(JOIN, &join_request(group, &member.id));
         assert_eq!(answer.error_code, ErrorCode::MemberIdRequired.code());
         member.id = answer.member_id;
     }
-    send_joins(&mut members, group);
-    members
 }
 
 pub fn send_joins(members: &mut [Member], group: &str) {
