@@ -49,6 +49,12 @@ item_idle() {
     told '(idle, 4 cores|[0-9]+ idle).*' <<<"$said"
 }
 
+item_group_scale() {
+    local said
+    said=$(suite group_scale TEST_MEMBERS=1000 TEST_PARTITIONS=10000 TEST_GROUPS=1000 TEST_OFFSETS=100 --) || return 1
+    told '[0-9]+ (members|groups) ?.*' <<<"$said"
+}
+
 # Usage: start_broker FLAG…; a fresh directory unless $WORK/data is there.
 start_broker() {
     "$BIN/pagewire" serve --cores 0,1 --listen "127.0.0.1:$PORT" --data-dir "$WORK/data" "$@" >/dev/null 2>"$WORK/broker.log" &

@@ -12,6 +12,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use pagewire::admin::completions::completions;
 use pagewire::admin::configs::{self, ConfigsCommand};
+use pagewire::admin::groups::{self, GroupsCommand};
 use pagewire::admin::preflight::{self, Level};
 use pagewire::admin::settings::{ServeFlags, Settings};
 use pagewire::admin::topics::{self, TopicsCommand};
@@ -49,6 +50,13 @@ enum Command {
         flags: AskFlags,
         #[command(subcommand)]
         command: ConfigsCommand,
+    },
+    /// List, describe and delete consumer groups and reset their offsets, at any broker that speaks Kafka's protocol
+    Groups {
+        #[command(flatten)]
+        flags: AskFlags,
+        #[command(subcommand)]
+        command: GroupsCommand,
     },
     /// Look into a partition's directory or at one segment, without changing anything
     Inspect {
@@ -138,6 +146,7 @@ fn main() -> ExitCode {
         Command::Serve(flags) => serve(&flags),
         Command::Topics { flags, command } => topics(&flags, &command),
         Command::Configs { flags, command } => configs(&flags, &command),
+        Command::Groups { flags, command } => groups(&flags, &command),
         Command::Inspect { path, batches, json } => inspect(&path, batches, json),
         Command::Doctor { flags, json } => doctor(&flags, json),
         Command::Completions { shell } => {
@@ -215,6 +224,12 @@ fn topics(flags: &AskFlags, command: &TopicsCommand) -> Result<(), Stop> {
 
 fn configs(flags: &AskFlags, command: &ConfigsCommand) -> Result<(), Stop> {
     let outcome = configs::run(&flags.bootstrap, command).map_err(failed)?;
+    flags.print(|| outcome.text(), || outcome.json());
+    Ok(())
+}
+
+fn groups(flags: &AskFlags, command: &GroupsCommand) -> Result<(), Stop> {
+    let outcome = groups::run(&flags.bootstrap, command).map_err(failed)?;
     flags.print(|| outcome.text(), || outcome.json());
     Ok(())
 }

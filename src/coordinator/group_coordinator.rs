@@ -144,7 +144,7 @@ impl GroupCoordinator {
         match event {
             Event::Join { request, .. } => self.check_join(group_id, exists, request)?,
             Event::CommitOffsets { request, .. } => self.check_commit(exists, request)?,
-            Event::Sync { .. } | Event::Heartbeat { .. } | Event::Leave { .. } if group_id.is_empty() => {
+            Event::Sync { .. } | Event::Heartbeat { .. } | Event::Leave { .. } | Event::DeleteOffsets { .. } if group_id.is_empty() => {
                 return Err(ErrorCode::InvalidGroupId);
             }
             Event::Sync { .. } | Event::Heartbeat { .. } | Event::Leave { .. } if !exists => return Err(ErrorCode::UnknownMemberId),
