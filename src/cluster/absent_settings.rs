@@ -24,7 +24,6 @@ const METRICS: &str = "measurements are histograms and counters of each core; no
 const QUOTAS: &str = "the windows of quotas are built in, and neither new connections nor changes of topics are limited";
 const CLASSES: &str = "no Java classes are loaded";
 const PRODUCERS: &str = "producer state is not kept yet";
-const SESSIONS: &str = "there is no cache of fetch sessions to size";
 const ONE_DIRECTORY: &str = "there is one data directory";
 const STABLE: &str = "nothing unstable is offered";
 
@@ -69,7 +68,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("max.connections", CONNECTIONS),
     ("max.connections.per.ip", CONNECTIONS),
     ("max.connections.per.ip.overrides", CONNECTIONS),
-    ("max.incremental.fetch.session.cache.slots", SESSIONS),
     ("metadata.", ONE_NODE),
     ("metric.reporters", METRICS),
     ("metrics.", METRICS),
