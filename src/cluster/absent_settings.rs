@@ -15,7 +15,6 @@ const NO_SHARE_GROUPS: &str = "there are no share groups";
 const NO_STREAMS_GROUPS: &str = "there are no streams groups";
 const NO_CONSUMER_PROTOCOL: &str = "nothing of the new consumer protocol (KIP-848) can be chosen yet";
 const COORDINATORS: &str = "each core coordinates its own groups inline: there are no threads, buffers or delays to choose";
-const CLEANER: &str = "how compacted topics are cleaned cannot be chosen";
 const CONNECTIONS: &str = "each core takes as many connections as half of the open files allow (ulimit -n)";
 const THREADS: &str = "one executor per core (--cores) does everything, and requests do not queue between threads";
 const PURGATORIES: &str = "requests that wait are not kept in lists that have to be purged";
@@ -61,7 +60,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("kafka.metrics.", METRICS),
     ("leader.imbalance.check.interval.seconds", ONE_NODE),
     ("listener.security.protocol.map", NO_SECURITY),
-    ("log.cleaner.", CLEANER),
     ("log.dir.failure.timeout.ms", ONE_DIRECTORY),
     ("log.initial.task.delay.ms", THREADS),
     ("max.connection.creation.rate", QUOTAS),
