@@ -292,7 +292,8 @@ fn tiny_requests_with_large_answers_are_answered_one_at_a_time() {
         let (correlation_id, answer) = broker::connection::decode::<FetchRequest>(12, frame);
         assert_eq!((correlation_id, answer.error_code, answer.session_id), (number, 0, session.id));
     }
-    let grown = broker.peak_bytes() - before;
+    // The kernel counts roughly: a peak may look lower later.
+    let grown = broker.peak_bytes().saturating_sub(before);
     assert!(grown < 25 << 20, "{} MiB for answers that were not sent yet", grown >> 20);
 }
 
