@@ -88,6 +88,8 @@ fn decode(api_key: i16, version: i16, body: &[u8]) -> bool {
         42 => with::<DeleteGroupsRequest>(body, version),
         47 => with::<OffsetDeleteRequest>(body, version),
         60 => with::<DescribeClusterRequest>(body, version),
+        68 => with::<ConsumerGroupHeartbeatRequest>(body, version),
+        69 => with::<ConsumerGroupDescribeRequest>(body, version),
         other => panic!("request {other} has a shape but no sample: add it to this test"),
     }
 }
@@ -206,6 +208,18 @@ fn sample(api_key: i16, version: i16) -> Vec<u8> {
             bytes(OffsetDeleteRequest::default().with_group_id(group()).with_topics(vec![topic; 2]), version)
         }
         60 => bytes(DescribeClusterRequest::default(), version),
+        68 => {
+            let owned = TopicPartitions::default().with_topic_id(uuid()).with_partitions(vec![1, 2, 3]);
+            let request = ConsumerGroupHeartbeatRequest::default()
+                .with_group_id(group())
+                .with_member_id(text("member"))
+                .with_instance_id(Some(text("instance")))
+                .with_subscribed_topic_names(Some(vec![text("topic").into(); 3]))
+                .with_server_assignor(Some(text("uniform")))
+                .with_topic_partitions(Some(vec![owned; 2]));
+            bytes(if version >= 1 { request.with_subscribed_topic_regex(Some(text("t.*"))) } else { request }, version)
+        }
+        69 => bytes(ConsumerGroupDescribeRequest::default().with_group_ids(vec![group(); 3]), version),
         other => panic!("request {other} has a shape but no sample: add it to this test"),
     }
 }

@@ -46,6 +46,8 @@ pub const DESCRIBE_CONFIGS: i16 = 32;
 pub const DELETE_GROUPS: i16 = 42;
 pub const OFFSET_DELETE: i16 = 47;
 pub const DESCRIBE_CLUSTER: i16 = 60;
+pub const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
+pub const CONSUMER_GROUP_DESCRIBE: i16 = 69;
 
 /// Every request that is served.
 pub const APIS: &[ApiRow] = &[
@@ -74,6 +76,8 @@ pub const APIS: &[ApiRow] = &[
     row(DELETE_GROUPS, "DeleteGroups", 0, 2, ""),
     row(OFFSET_DELETE, "OffsetDelete", 0, 0, ""),
     row(DESCRIBE_CLUSTER, "DescribeCluster", 0, 2, ""),
+    row(CONSUMER_GROUP_HEARTBEAT, "ConsumerGroupHeartbeat", 0, 1, ""),
+    row(CONSUMER_GROUP_DESCRIBE, "ConsumerGroupDescribe", 0, 1, ""),
 ];
 
 /// The row of `key`, if the request is served at all.

@@ -59,6 +59,11 @@ pub enum ErrorCode {
     UnstableOffsetCommit = 88,
     UnknownTopicId = 100,
     InconsistentTopicId = 103,
+    FencedMemberEpoch = 110,
+    UnreleasedInstanceId = 111,
+    UnsupportedAssignor = 112,
+    StaleMemberEpoch = 113,
+    InvalidRegularExpression = 128,
 }
 
 impl ErrorCode {

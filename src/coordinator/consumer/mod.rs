@@ -4,7 +4,26 @@
 //! not its own any more, then takes what others gave up. There is no barrier.
 //!
 //! `memory` is what the log says of a group and `record` its entries; `group` is the machine around it, and each of
-//! `heartbeat`, `subscription`, `target`, `reconcile`, `leave`, `timers`, `offset_commit`, `removal` and `write` holds the rules
-//! of one step. `topics` is what a group must know of the cluster.
+//! `validation`, `heartbeat`, `target`, `regex`, `reconcile`, `leave`, `session`, `offset_commit`, `removal` and `change` holds the
+//! rules of one step. `state` is the table of states, `topics` what a group must know of the cluster.
 
 pub mod assignor;
+mod change;
+pub mod group;
+mod heartbeat;
+mod leave;
+pub mod memory;
+mod offset_commit;
+pub mod reconcile;
+pub mod record;
+pub mod regex;
+mod removal;
+mod session;
+pub mod state;
+mod target;
+pub mod topics;
+pub mod validation;
+pub mod views;
+
+pub use group::ConsumerGroup;
+pub use state::ConsumerGroupState;

@@ -18,6 +18,19 @@ impl<'a> FieldReader<'a> {
         Ok((version, reader))
     }
 
+    /// The inside of a tagged field.
+    pub fn flexible(bytes: &'a [u8]) -> FieldReader<'a> {
+        FieldReader { left: bytes, flexible: true }
+    }
+
+    pub fn i8(&mut self, field: &'static str) -> Result<i8, RecordError> {
+        self.array(field).map(i8::from_be_bytes)
+    }
+
+    pub fn uuid(&mut self, field: &'static str) -> Result<[u8; 16], RecordError> {
+        self.array(field)
+    }
+
     pub fn i32(&mut self, field: &'static str) -> Result<i32, RecordError> {
         self.array(field).map(i32::from_be_bytes)
     }

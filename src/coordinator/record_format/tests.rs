@@ -14,7 +14,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 fn classic(key: &[u8], value: Option<&[u8]>) -> GroupRecord {
     match GroupRecord::decode(key, value).unwrap() {
-        StoredRecord::Classic(record) => record,
+        StoredRecord::Known(record) => record,
         other => panic!("expected a record of a classic group, came {other:?}"),
     }
 }
@@ -76,7 +76,7 @@ fn every_classic_record_of_the_fixture_is_written_the_same() {
     let mut count = 0;
     for batch in golden_batches().iter().filter(|batch| !batch.is_control) {
         for (key, value) in &batch.records {
-            if let StoredRecord::Classic(record) = GroupRecord::decode(key, value.as_deref()).unwrap() {
+            if let StoredRecord::Known(record) = GroupRecord::decode(key, value.as_deref()).unwrap() {
                 let expected = (Bytes::copy_from_slice(key), value.as_deref().map(Bytes::copy_from_slice));
                 assert_eq!(record.encode(), expected);
                 count += 1;
@@ -138,7 +138,7 @@ fn other_types_and_versions_are_told_apart() {
 fn every_cut_of_a_record_is_an_error() {
     for batch in golden_batches().iter().filter(|batch| !batch.is_control) {
         for (key, value) in &batch.records {
-            let Ok(StoredRecord::Classic(_)) = GroupRecord::decode(key, value.as_deref()) else { continue };
+            let Ok(StoredRecord::Known(_)) = GroupRecord::decode(key, value.as_deref()) else { continue };
             for end in 0..key.len() {
                 assert!(GroupRecord::decode(&key[..end], value.as_deref()).is_err());
             }
