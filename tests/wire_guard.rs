@@ -6,6 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -209,7 +210,7 @@ fn sample(api_key: i16, version: i16) -> Vec<u8> {
         }
         60 => bytes(DescribeClusterRequest::default(), version),
         68 => {
-            let owned = TopicPartitions::default().with_topic_id(uuid()).with_partitions(vec![1, 2, 3]);
+            let owned = TopicPartitions::default().with_topic_id(Uuid::from_u128(7)).with_partitions(vec![1, 2, 3]);
             let request = ConsumerGroupHeartbeatRequest::default()
                 .with_group_id(group())
                 .with_member_id(text("member"))
