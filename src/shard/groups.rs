@@ -130,13 +130,11 @@ fn group_config(broker: &BrokerConfig) -> GroupConfig {
 }
 
 fn consumer_config(settings: &ConsumerGroupSettings) -> ConsumerGroupConfig {
-    let config = ConsumerGroupConfig {
-        session_timeout_ms: settings.session_timeout_ms,
-        heartbeat_interval_ms: settings.heartbeat_interval_ms,
-        group_size_max: settings.size_max,
-        migration: MigrationPolicy::parse(&settings.migration_policy).unwrap_or_default(),
-        ..ConsumerGroupConfig::default()
-    };
+    let mut config = ConsumerGroupConfig::default();
+    config.session_timeout_ms = settings.session_timeout_ms;
+    config.heartbeat_interval_ms = settings.heartbeat_interval_ms;
+    config.group_size_max = settings.size_max;
+    config.migration = MigrationPolicy::parse(&settings.migration_policy).unwrap_or_default();
     config.with_assignors(settings.assignors.iter().filter_map(|name| Assignor::parse(name)))
 }
 
