@@ -16,9 +16,8 @@ const INT_MAX: i64 = i32::MAX as i64;
 pub const BROKER_SETTINGS: &[Setting] = &[
     own("auto.create.topics.enable", Kind::Boolean, "true",
         "Whether a client that asks for a topic which does not exist may have it made."),
-    supported("connections.max.idle.ms", Kind::Long(-1, MAX), "600000",
-        "How long a connection may stay silent before it is closed. -1: for ever.",
-        Support::Stored("connections stay open: one that is silent costs no CPU and a few KiB")),
+    own("connections.max.idle.ms", Kind::Long(-1, MAX), "600000",
+        "How long a connection may stay idle before it is closed; one whose client waits for an answer is not idle. -1: for ever."),
     own("default.replication.factor", Kind::Int(1, i16::MAX as i64), "1",
         "The number of replicas of topics that leave it open."),
     own("delete.topic.enable", Kind::Boolean, "true",
@@ -55,10 +54,12 @@ pub const BROKER_SETTINGS: &[Setting] = &[
         "How often the recovery points are written down."),
     supported("log.flush.start.offset.checkpoint.interval.ms", Kind::Int(0, INT_MAX), "60000",
         "How often the log start offsets are written down.",
-        Support::Stored("log start offsets are written down together with the recovery points")),
+        Support::Stored("log start offsets are written down before DeleteRecords is answered, and together with the recovery points")),
     supported("log.retention.check.interval.ms", Kind::Long(1, MAX), "300000",
         "How often segments are looked through for some that may go.",
         Support::Stored("retention is looked after once a second")),
+    own("max.request.partition.size.limit", Kind::Int(1, INT_MAX), "2000",
+        "The most partitions that one answer to DescribeTopicPartitions describes."),
     own("num.partitions", Kind::Int(1, INT_MAX), "1",
         "The number of partitions of topics that leave it open."),
     // UTF-16 units of up to three bytes each: a metadata text always fits the int16 length of Kafka's older formats.
@@ -113,6 +114,8 @@ pub struct BrokerConfig {
     pub log_start_checkpoint_ms: i64,
     pub retention_check_ms: i64,
     pub partitions_default: i32,
+    /// Partitions in one answer to DescribeTopicPartitions.
+    pub request_partitions_max: i32,
     pub request_bytes_max: usize,
     pub groups: GroupSettings,
     layers: Layers,
@@ -191,6 +194,7 @@ impl BrokerConfig {
             log_start_checkpoint_ms: long("log.flush.start.offset.checkpoint.interval.ms"),
             retention_check_ms: long("log.retention.check.interval.ms"),
             partitions_default: long("num.partitions") as i32,
+            request_partitions_max: long("max.request.partition.size.limit") as i32,
             request_bytes_max: long("socket.request.max.bytes") as usize,
             groups,
             layers,
@@ -369,6 +373,14 @@ fn check_synonym(setting: &Setting, synonym: &Synonym, value: &str) -> Result<()
     }
     let checked = setting.parse(&converted(value, synonym.multiplier));
     checked.map(drop).map_err(|error| SettingError::new(synonym.name, error.reason))
+}
+
+/// Checks each setting by itself; whether they go together is seen by [`BrokerConfig::new`].
+///
+/// # Errors
+/// The first name nobody knows, or value that is not legal.
+pub fn check_values(configs: &Configs) -> Result<(), SettingError> {
+    normalise(configs).map(drop)
 }
 
 /// Every name that `--set` accepts.

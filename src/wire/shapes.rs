@@ -11,8 +11,11 @@ use std::mem::size_of;
 
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
+use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -121,7 +124,11 @@ const fn array(element: &'static Kind) -> Field {
 }
 
 /// Every request that may be given to `kafka-protocol`.
+<<<<<<< HEAD
 pub static SHAPES: [Shape; 22] = [
+=======
+pub static SHAPES: [Shape; 23] = [
+>>>>>>> main
     LIST_OFFSETS,
     METADATA,
     OFFSET_COMMIT,
@@ -136,14 +143,20 @@ pub static SHAPES: [Shape; 22] = [
     API_VERSIONS,
     CREATE_TOPICS,
     DELETE_TOPICS,
+    DELETE_RECORDS,
     INIT_PRODUCER_ID,
     OFFSET_FOR_LEADER_EPOCH,
     DESCRIBE_CONFIGS,
+    DESCRIBE_LOG_DIRS,
     DELETE_GROUPS,
     OFFSET_DELETE,
     DESCRIBE_CLUSTER,
+<<<<<<< HEAD
     CONSUMER_GROUP_HEARTBEAT,
     CONSUMER_GROUP_DESCRIBE,
+=======
+    DESCRIBE_TOPIC_PARTITIONS,
+>>>>>>> main
 ];
 
 const LIST_OFFSETS: Shape = Shape {
@@ -405,6 +418,27 @@ const DELETE_TOPICS: Shape = Shape {
     ]),
 };
 
+const DELETE_RECORDS: Shape = Shape {
+    api_key: 21,
+    versions: (0, 2),
+    body: body(&[
+        array(&Kind::Structure(&Structure {
+            fields: &[
+                TEXT, // name
+                array(&Kind::Structure(&Structure {
+                    fields: &[
+                        INT32, // partition index
+                        INT64, // offset
+                    ],
+                    memory_bytes: size_of::<DeleteRecordsPartition>(),
+                })),
+            ],
+            memory_bytes: size_of::<DeleteRecordsTopic>(),
+        })),
+        INT32, // timeout ms
+    ]),
+};
+
 const INIT_PRODUCER_ID: Shape = Shape {
     api_key: 22,
     versions: (0, 5),
@@ -455,6 +489,19 @@ const DESCRIBE_CONFIGS: Shape = Shape {
     ]),
 };
 
+const DESCRIBE_LOG_DIRS: Shape = Shape {
+    api_key: 35,
+    versions: (1, 4),
+    body: body(&[array(&Kind::Structure(&Structure {
+        fields: &[
+            TEXT,   // topic
+            INT32S, // partitions
+        ],
+        memory_bytes: size_of::<DescribableLogDirTopic>(),
+    }))
+    .nullable_since(0)]),
+};
+
 const DELETE_GROUPS: Shape = Shape {
     api_key: 42,
     versions: (0, 2),
@@ -493,6 +540,7 @@ const DESCRIBE_CLUSTER: Shape = Shape {
     ]),
 };
 
+<<<<<<< HEAD
 const CONSUMER_GROUP_HEARTBEAT: Shape = Shape {
     api_key: 68,
     versions: (0, 1),
@@ -523,5 +571,27 @@ const CONSUMER_GROUP_DESCRIBE: Shape = Shape {
     body: body(&[
         TEXTS, // groups
         BOOL,  // include authorized operations
+=======
+const DESCRIBE_TOPIC_PARTITIONS: Shape = Shape {
+    api_key: 75,
+    versions: (0, 0),
+    body: body(&[
+        array(&Kind::Structure(&Structure {
+            fields: &[
+                TEXT, // name
+            ],
+            memory_bytes: size_of::<TopicRequest>(),
+        })),
+        INT32, // response partition limit
+        field(Kind::Structure(&Structure {
+            fields: &[
+                TEXT,  // topic name
+                INT32, // partition index
+            ],
+            // Part of the request itself.
+            memory_bytes: 0,
+        }))
+        .nullable_since(0), // cursor
+>>>>>>> main
     ]),
 };

@@ -7,6 +7,7 @@ with 0 whatever happens. `--groups` adds what works with consumer groups: `kafka
 """
 
 import argparse
+import json
 import pathlib
 import re
 import shutil
@@ -111,6 +112,41 @@ def producer_performance(tools):
     expect(count == 500 + 2 * PERFORMANCE_RECORDS, f"{500 + 2 * PERFORMANCE_RECORDS} records in all", total)
 
 
+def log_dirs(tools):
+    """LogDirsCommand: asks every broker for its own partitions."""
+    printed = tools.run("LogDirsCommand", "--describe", "--topic-list", "tools")
+    told = json.loads(printed[printed.index("{"):])
+    dirs = [log_dir for one in told["brokers"] for log_dir in one["logDirs"]]
+    expect(dirs and all(log_dir["error"] is None and log_dir["logDir"].startswith("/") for log_dir in dirs), "directories without an error", printed)
+    partitions = [partition for log_dir in dirs for partition in log_dir["partitions"]]
+    expect(sorted(one["partition"] for one in partitions) == [f"tools-{index}" for index in range(PARTITIONS)], "each partition once", printed)
+    expect(all(one["size"] > 0 and one["offsetLag"] == 0 and not one["isFuture"] for one in partitions), "sizes and no lag", printed)
+
+
+def delete_records(tools):
+    """DeleteRecordsCommand, up to an offset, up to the end, and beyond it."""
+    tools.run("ConsoleProducer", "--topic", "tools-short-lived", standard_input="".join(f"{number}\n" for number in range(10)))
+
+    def delete(offset, expected):
+        wanted = {"partitions": [{"topic": "tools-short-lived", "partition": 0, "offset": offset}], "version": 1}
+        file = tools.scratch / "offsets.json"
+        file.write_text(json.dumps(wanted))
+        printed = tools.run("DeleteRecordsCommand", "--offset-json-file", file)
+        expect(re.search(expected, printed), expected, printed)
+        printed = tools.run("GetOffsetShell", "--topic-partitions", "tools-short-lived:0", "--time", "earliest")
+        return int(re.search(r"^tools-short-lived:0:(\d+)$", printed, re.M).group(1))
+
+    start = delete(4, r"partition: tools-short-lived-0\s+low_watermark: 4\b")
+    expect(start == 4, "the log to begin at 4", str(start))
+    start = delete(11, r"partition: tools-short-lived-0\s+error: .*OffsetOutOfRange")
+    expect(start == 4, "the log to begin at 4 still", str(start))
+    arguments = ("--topic", "tools-short-lived", "--partition", "0", "--offset", "earliest", "--timeout-ms", "2000")
+    printed = tools.run("consumer.ConsoleConsumer", *arguments)
+    expect(re.findall(r"^\d$", printed, re.M) == list("456789"), "the records from 4 on", printed)
+    start = delete(-1, r"partition: tools-short-lived-0\s+low_watermark: 10\b")
+    expect(start == 10, "nothing to be left", str(start))
+
+
 def delete_topic(tools):
     tools.run("TopicCommand", "--delete", "--topic", "tools-short-lived")
     give_up = time.monotonic() + 10
@@ -121,7 +157,8 @@ def delete_topic(tools):
     expect("does not exist" in printed, "the deleted topic not to exist", printed)
 
 
-CHECKS = (api_versions, create_topics, list_and_describe, console_producer_and_consumer, get_offsets, producer_performance, delete_topic)
+CHECKS = (api_versions, create_topics, list_and_describe, console_producer_and_consumer, get_offsets, producer_performance)
+CHECKS += (log_dirs, delete_records, delete_topic)
 
 
 def dump_log(tools):
