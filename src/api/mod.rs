@@ -185,15 +185,12 @@ impl Api {
             versions::INIT_PRODUCER_ID => later(info, body, |request| init_producer_id::handle(shard, request)),
             versions::OFFSET_FOR_LEADER_EPOCH => later(info, body, |request| offset_for_leader_epoch::handle(shard, request)),
             versions::DESCRIBE_CONFIGS => now(info, body, |request| describe_configs::handle(&shard, version, request)),
-<<<<<<< HEAD
             versions::CONSUMER_GROUP_HEARTBEAT => {
                 let caller = Caller { client_id: client_id.unwrap_or_default().to_owned(), host: format!("/{}", peer.address) };
                 later(info, body, |request| consumer_group_heartbeat::handle(shard, version, caller, request))
             }
             versions::CONSUMER_GROUP_DESCRIBE => later(info, body, |request| consumer_group_describe::handle(shard, version, request)),
-=======
             versions::DESCRIBE_LOG_DIRS => later(info, body, |request| describe_log_dirs::handle(shard, version, request)),
->>>>>>> main
             versions::DESCRIBE_CLUSTER => now(info, body, |request| describe_cluster::handle(&shard.image(), version, request)),
             versions::DESCRIBE_TOPIC_PARTITIONS => now(info, body, |request| describe_topic_partitions::handle(&shard, request)),
             key => unreachable!("api key {key} stands in the table of versions and has no handler"),

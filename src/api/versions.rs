@@ -48,12 +48,9 @@ pub const DESCRIBE_LOG_DIRS: i16 = 35;
 pub const DELETE_GROUPS: i16 = 42;
 pub const OFFSET_DELETE: i16 = 47;
 pub const DESCRIBE_CLUSTER: i16 = 60;
-<<<<<<< HEAD
 pub const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
 pub const CONSUMER_GROUP_DESCRIBE: i16 = 69;
-=======
 pub const DESCRIBE_TOPIC_PARTITIONS: i16 = 75;
->>>>>>> main
 
 /// Every request that is served.
 pub const APIS: &[ApiRow] = &[
@@ -84,12 +81,9 @@ pub const APIS: &[ApiRow] = &[
     row(DELETE_GROUPS, "DeleteGroups", 0, 2, ""),
     row(OFFSET_DELETE, "OffsetDelete", 0, 0, ""),
     row(DESCRIBE_CLUSTER, "DescribeCluster", 0, 2, ""),
-<<<<<<< HEAD
     row(CONSUMER_GROUP_HEARTBEAT, "ConsumerGroupHeartbeat", 0, 1, ""),
     row(CONSUMER_GROUP_DESCRIBE, "ConsumerGroupDescribe", 0, 1, ""),
-=======
     row(DESCRIBE_TOPIC_PARTITIONS, "DescribeTopicPartitions", 0, 0, ""),
->>>>>>> main
 ];
 
 /// The row of `key`, if the request is served at all.

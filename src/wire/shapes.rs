@@ -124,11 +124,7 @@ const fn array(element: &'static Kind) -> Field {
 }
 
 /// Every request that may be given to `kafka-protocol`.
-<<<<<<< HEAD
-pub static SHAPES: [Shape; 22] = [
-=======
-pub static SHAPES: [Shape; 23] = [
->>>>>>> main
+pub static SHAPES: [Shape; 25] = [
     LIST_OFFSETS,
     METADATA,
     OFFSET_COMMIT,
@@ -151,12 +147,9 @@ pub static SHAPES: [Shape; 23] = [
     DELETE_GROUPS,
     OFFSET_DELETE,
     DESCRIBE_CLUSTER,
-<<<<<<< HEAD
     CONSUMER_GROUP_HEARTBEAT,
     CONSUMER_GROUP_DESCRIBE,
-=======
     DESCRIBE_TOPIC_PARTITIONS,
->>>>>>> main
 ];
 
 const LIST_OFFSETS: Shape = Shape {
@@ -540,7 +533,6 @@ const DESCRIBE_CLUSTER: Shape = Shape {
     ]),
 };
 
-<<<<<<< HEAD
 const CONSUMER_GROUP_HEARTBEAT: Shape = Shape {
     api_key: 68,
     versions: (0, 1),
@@ -571,7 +563,9 @@ const CONSUMER_GROUP_DESCRIBE: Shape = Shape {
     body: body(&[
         TEXTS, // groups
         BOOL,  // include authorized operations
-=======
+    ]),
+};
+
 const DESCRIBE_TOPIC_PARTITIONS: Shape = Shape {
     api_key: 75,
     versions: (0, 0),
@@ -592,6 +586,5 @@ const DESCRIBE_TOPIC_PARTITIONS: Shape = Shape {
             memory_bytes: 0,
         }))
         .nullable_since(0), // cursor
->>>>>>> main
     ]),
 };
