@@ -39,39 +39,6 @@ pub struct ConsumerGroupConfig {
     pub group_size_max: usize,
     /// `group.consumer.assignors`: the first one there serves where no member asks for another.
     assignors: [Option<Assignor>; Assignor::ALL.len()],
-    /// `group.consumer.migration.policy`
-    pub migration: MigrationPolicy,
-}
-
-/// Whether a group with members may change its protocol.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MigrationPolicy {
-    #[default]
-    Bidirectional,
-    Upgrade,
-    Downgrade,
-    Disabled,
-}
-
-impl MigrationPolicy {
-    /// From the setting's words.
-    pub fn parse(name: &str) -> Option<MigrationPolicy> {
-        match name {
-            "bidirectional" => Some(MigrationPolicy::Bidirectional),
-            "upgrade" => Some(MigrationPolicy::Upgrade),
-            "downgrade" => Some(MigrationPolicy::Downgrade),
-            "disabled" => Some(MigrationPolicy::Disabled),
-            _ => None,
-        }
-    }
-
-    pub fn upgrades(self) -> bool {
-        matches!(self, MigrationPolicy::Bidirectional | MigrationPolicy::Upgrade)
-    }
-
-    pub fn downgrades(self) -> bool {
-        matches!(self, MigrationPolicy::Bidirectional | MigrationPolicy::Downgrade)
-    }
 }
 
 impl ConsumerGroupConfig {
@@ -110,7 +77,6 @@ impl Default for ConsumerGroupConfig {
             heartbeat_interval_ms: 5_000,
             group_size_max: i32::MAX as usize,
             assignors: Assignor::ALL.map(Some),
-            migration: MigrationPolicy::default(),
         }
     }
 }

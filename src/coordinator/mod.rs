@@ -31,7 +31,7 @@ pub mod views;
 mod replay_tests;
 
 pub use classic::{ClassicGroup, GroupState};
-pub use config::{ConsumerGroupConfig, GroupConfig, MigrationPolicy};
+pub use config::{ConsumerGroupConfig, GroupConfig};
 pub use consumer::ConsumerGroup;
 pub use effect::{Effect, Response};
 pub use event::Event;

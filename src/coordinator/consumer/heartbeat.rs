@@ -14,7 +14,7 @@ use super::validation::{self, LEAVE_EPOCH};
 use crate::base::ErrorCode;
 use crate::coordinator::effect::{ConsumerHeartbeatResponse, Refusal, Turn};
 use crate::coordinator::event::ConsumerHeartbeatRequest;
-use crate::coordinator::ids::{MemberId, RequestToken};
+use crate::coordinator::ids::{MemberId, RequestToken, ShortText};
 
 /// How a heartbeat's sender stands to the group.
 enum Sender {
@@ -149,14 +149,14 @@ impl ConsumerGroup {
     fn update_subscription(&mut self, id: &MemberId, request: &ConsumerHeartbeatRequest, change: &mut Change) -> bool {
         let before = self.memory.member(id).cloned();
         let former = before.as_deref().cloned().unwrap_or_default();
-        let is_empty_to_none = |text: &Option<crate::coordinator::ShortText>| text.clone().filter(|text| !text.is_empty());
         let after = Subscription {
             instance_id: request.group_instance_id.clone().or(former.instance_id),
             rack_id: request.rack_id.clone().or(former.rack_id),
             client_id: request.client_id.clone(),
             client_host: request.client_host.clone(),
             topics: request.topics.clone().unwrap_or(former.topics),
-            regex: if request.regex.is_some() { is_empty_to_none(&request.regex) } else { former.regex },
+            // Kafka keeps the empty text where there is none.
+            regex: request.regex.clone().or(former.regex).or_else(|| Some(ShortText::empty())),
             rebalance_timeout_ms: if request.rebalance_timeout_ms == -1 {
                 former.rebalance_timeout_ms
             } else {

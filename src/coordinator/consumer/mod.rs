@@ -25,5 +25,12 @@ pub mod topics;
 pub mod validation;
 pub mod views;
 
+#[cfg(test)]
+mod history_tests;
+#[cfg(test)]
+mod scenario;
+#[cfg(test)]
+mod scenario_tests;
+
 pub use group::ConsumerGroup;
 pub use state::ConsumerGroupState;

@@ -10,7 +10,7 @@
 //!   4  topics            group string                       written before Kafka 4.1; here only ever removed
 //!   5  member            group string, member string        instance string?, rack string?, client string, host string, topics array of
 //!                                                           string, regex string?, rebalance timeout i32, assignor string?;
-//!                                                           tag 0: nullable struct, session timeout i32, protocols array of
+//!                                                           tag 0: nullable struct (varint 0: null, 1: there), session timeout i32, protocols array of
 //!                                                           (name string, metadata bytes)
 //!   6  target            group string                       target epoch i32; tag 0: when it was made i64
 //!   7  member's target   group string, member string        array of (topic id 16 bytes, partitions array of i32)
@@ -148,19 +148,19 @@ fn encode_member(value: &Subscription) -> Bytes {
     fields.nullable_compact_text(value.regex.as_ref().map(ShortText::as_str));
     fields.i32(value.rebalance_timeout_ms);
     fields.nullable_compact_text(value.assignor.as_ref().map(ShortText::as_str));
-    match &value.classic {
-        None => fields.unsigned_varint(0),
-        Some(classic) => {
-            fields.unsigned_varint(1);
-            fields.tagged(TAG, &encode_classic(classic));
-        }
-    }
+    // Kafka writes the tag also where there is nothing in it.
+    fields.unsigned_varint(1);
+    fields.tagged(TAG, &encode_classic(value.classic.as_ref()));
     fields.finish()
 }
 
-fn encode_classic(classic: &ClassicMembership) -> Bytes {
+fn encode_classic(classic: Option<&ClassicMembership>) -> Bytes {
     let mut fields = FieldWriter::default();
-    fields.i8(1);
+    let Some(classic) = classic else {
+        fields.unsigned_varint(0);
+        return fields.finish();
+    };
+    fields.unsigned_varint(1);
     fields.i32(classic.session_timeout_ms);
     fields.compact_count(classic.protocols.len());
     for (name, metadata) in &classic.protocols {
@@ -195,7 +195,7 @@ fn member(fields: &mut FieldReader<'_>) -> Result<Subscription, RecordError> {
 }
 
 fn decode_classic(fields: &mut FieldReader<'_>) -> Result<Option<ClassicMembership>, RecordError> {
-    if fields.i8("classic member")? < 0 {
+    if fields.unsigned_varint("classic member")? == 0 {
         return Ok(None);
     }
     let session_timeout_ms = fields.i32("session timeout")?;
@@ -228,6 +228,7 @@ fn member_target(fields: &mut FieldReader<'_>) -> Result<TopicPartitions, Record
         topics.insert(topic, indexes(fields)?.into_iter().collect());
         fields.tagged_fields(|_, _| ())?;
     }
+    fields.tagged_fields(|_, _| ())?;
     Ok(topics)
 }
 
@@ -263,13 +264,15 @@ fn encode_ownership(fields: &mut FieldWriter, ownership: &Ownership) {
 
 fn current(fields: &mut FieldReader<'_>) -> Result<Current, RecordError> {
     let epoch = fields.i32("member epoch")?;
-    Ok(Current {
+    let current = Current {
         epoch,
         previous_epoch: fields.i32("previous member epoch")?,
         state: MemberState::of_code(fields.i8("member state")?),
         assigned: ownership(fields, epoch)?,
         pending_revocation: ownership(fields, epoch)?,
-    })
+    };
+    fields.tagged_fields(|_, _| ())?;
+    Ok(current)
 }
 
 /// Partitions without epochs, of a Kafka before 4.3, count as assigned in the member's own.
@@ -303,11 +306,13 @@ fn encode_regex(value: &ResolvedRegex) -> Bytes {
 }
 
 fn regex(fields: &mut FieldReader<'_>) -> Result<ResolvedRegex, RecordError> {
-    Ok(ResolvedRegex {
+    let resolved = ResolvedRegex {
         topics: texts(fields, "topics")?,
         metadata_version: fields.i64("metadata version")?,
         resolved_at_ms: fields.i64("resolved at")?,
-    })
+    };
+    fields.tagged_fields(|_, _| ())?;
+    Ok(resolved)
 }
 
 fn texts(fields: &mut FieldReader<'_>, field: &'static str) -> Result<BTreeSet<ShortText>, RecordError> {

@@ -107,7 +107,7 @@ impl<'a> FieldReader<'a> {
         self.run(field, length).map(Some)
     }
 
-    fn unsigned_varint(&mut self, field: &'static str) -> Result<u32, RecordError> {
+    pub fn unsigned_varint(&mut self, field: &'static str) -> Result<u32, RecordError> {
         let mut value = 0u64;
         for shift in [0, 7, 14, 21, 28] {
             let [byte] = self.array(field)?;
