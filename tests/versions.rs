@@ -118,9 +118,11 @@ fn every_row_of_the_table_is_asked() {
         versions::DELETE_GROUPS,
         versions::OFFSET_DELETE,
     ];
+    // And those of KIP-848 in `tests/consumer_groups.rs`.
+    let asked_of_consumer_groups = [versions::CONSUMER_GROUP_HEARTBEAT, versions::CONSUMER_GROUP_DESCRIBE];
     for row in APIS {
         assert!(
-            asked.contains(&row.key) || asked_there.contains(&row.key),
+            asked.contains(&row.key) || asked_there.contains(&row.key) || asked_of_consumer_groups.contains(&row.key),
             "{} is served: ask for it in every version here, and add it to this list",
             row.name
         );

@@ -7,6 +7,7 @@ use std::cell::Cell;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
@@ -97,6 +98,8 @@ fn decode(api_key: i16, version: i16, body: &[u8]) -> bool {
         48 => with::<DescribeClientQuotasRequest>(body, version),
         49 => with::<AlterClientQuotasRequest>(body, version),
         60 => with::<DescribeClusterRequest>(body, version),
+        68 => with::<ConsumerGroupHeartbeatRequest>(body, version),
+        69 => with::<ConsumerGroupDescribeRequest>(body, version),
         75 => with::<DescribeTopicPartitionsRequest>(body, version),
         other => panic!("request {other} has a shape but no sample: add it to this test"),
     }
@@ -236,6 +239,18 @@ fn sample(api_key: i16, version: i16) -> Vec<u8> {
             bytes(AlterClientQuotasRequest::default().with_entries(vec![entry; 2]), version)
         }
         60 => bytes(DescribeClusterRequest::default(), version),
+        68 => {
+            let owned = TopicPartitions::default().with_topic_id(Uuid::from_u128(7)).with_partitions(vec![1, 2, 3]);
+            let request = ConsumerGroupHeartbeatRequest::default()
+                .with_group_id(group())
+                .with_member_id(text("member"))
+                .with_instance_id(Some(text("instance")))
+                .with_subscribed_topic_names(Some(vec![text("topic").into(); 3]))
+                .with_server_assignor(Some(text("uniform")))
+                .with_topic_partitions(Some(vec![owned; 2]));
+            bytes(if version >= 1 { request.with_subscribed_topic_regex(Some(text("t.*"))) } else { request }, version)
+        }
+        69 => bytes(ConsumerGroupDescribeRequest::default().with_group_ids(vec![group(); 3]), version),
         75 => {
             let topic = TopicRequest::default().with_name(text("topic").into());
             let cursor = describe_topic_partitions_request::Cursor::default().with_topic_name(text("topic").into()).with_partition_index(7);

@@ -10,11 +10,13 @@ use crate::api::authorized_operations;
 use crate::api::distinct::distinct;
 use crate::api::groups::{group_id, text};
 use crate::base::ErrorCode;
-use crate::coordinator::views;
+use crate::coordinator::views::{self, NotFound};
 use crate::shard::Shard;
 
 /// From this version on a group that does not exist is an error (KIP-1043); before, it is a dead one.
 const NOT_FOUND_FROM: i16 = 6;
+
+type Described = Result<views::DescribedGroup, NotFound>;
 
 pub async fn handle(shard: Rc<Shard>, version: i16, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
     let ids = distinct(request.groups, GroupId::clone);
@@ -30,22 +32,25 @@ pub async fn handle(shard: Rc<Shard>, version: i16, request: DescribeGroupsReque
     DescribeGroupsResponse::default().with_groups(groups)
 }
 
-async fn describe(shard: &Rc<Shard>, id: &GroupId) -> Result<Option<views::DescribedGroup>, ErrorCode> {
+async fn describe(shard: &Rc<Shard>, id: &GroupId) -> Result<Described, ErrorCode> {
     let group_id = group_id(&id.0)?;
     let wanted = group_id.clone();
     shard.look_at_group(&group_id, move |coordinator| coordinator.describe(&wanted)).await
 }
 
-fn encode(version: i16, id: GroupId, described: Result<Option<views::DescribedGroup>, ErrorCode>) -> DescribedGroup {
+fn encode(version: i16, id: GroupId, described: Result<Described, ErrorCode>) -> DescribedGroup {
     let answer = DescribedGroup::default();
     let (answer, group) = match described {
-        Ok(Some(group)) => (answer, group),
-        Ok(None) if version >= NOT_FOUND_FROM => {
-            let message = format!("Group {} not found.", id.0);
+        Ok(Ok(group)) => (answer, group),
+        Ok(Err(reason)) if version >= NOT_FOUND_FROM => {
+            let message = match reason {
+                NotFound::Absent => format!("Group {} not found.", id.0),
+                NotFound::OfOtherProtocol => format!("Group {} is not a classic group.", id.0),
+            };
             let answer = answer.with_error_code(ErrorCode::GroupIdNotFound.code()).with_error_message(Some(text(message)));
             (answer, views::DescribedGroup::unknown())
         }
-        Ok(None) => (answer, views::DescribedGroup::unknown()),
+        Ok(Err(_)) => (answer, views::DescribedGroup::unknown()),
         Err(error) => return answer.with_group_id(id).with_error_code(error.code()),
     };
     answer

@@ -10,8 +10,6 @@ use crate::api::groups::text;
 use crate::coordinator::views;
 use crate::shard::Shard;
 
-/// The type of every group here (KIP-848).
-const CLASSIC: &str = "classic";
 /// States are told from this version on (KIP-518), types from the next one on.
 const STATES_FROM: i16 = 4;
 const TYPES_FROM: i16 = 5;
@@ -30,16 +28,16 @@ pub async fn handle(shard: Rc<Shard>, version: i16, request: ListGroupsRequest) 
 fn is_wanted(request: &ListGroupsRequest, group: &views::ListedGroup) -> bool {
     let passes =
         |filter: &[StrBytes], value: &str| filter.is_empty() || filter.iter().any(|name| name.as_str().eq_ignore_ascii_case(value));
-    passes(&request.states_filter, group.state.name()) && passes(&request.types_filter, CLASSIC)
+    passes(&request.states_filter, group.state) && passes(&request.types_filter, group.group_type.name())
 }
 
 fn describe(version: i16, group: views::ListedGroup) -> ListedGroup {
     let mut listed = ListedGroup::default().with_group_id(GroupId(text(group.group_id))).with_protocol_type(text(group.protocol_type));
     if version >= STATES_FROM {
-        listed = listed.with_group_state(StrBytes::from_static_str(group.state.name()));
+        listed = listed.with_group_state(StrBytes::from_static_str(group.state));
     }
     if version >= TYPES_FROM {
-        listed = listed.with_group_type(StrBytes::from_static_str(CLASSIC));
+        listed = listed.with_group_type(StrBytes::from_static_str(group.group_type.name()));
     }
     listed
 }

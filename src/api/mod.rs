@@ -7,6 +7,8 @@ mod alter_client_quotas;
 mod api_versions;
 mod authorized_operations;
 pub mod compatibility;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_topics;
 mod delete_groups;
 mod delete_records;
@@ -202,6 +204,11 @@ impl Api {
             versions::INIT_PRODUCER_ID => later(info, body, |request| init_producer_id::handle(shard, request)),
             versions::OFFSET_FOR_LEADER_EPOCH => later(info, body, |request| offset_for_leader_epoch::handle(shard, request)),
             versions::DESCRIBE_CONFIGS => now(info, body, |request| describe_configs::handle(&shard, version, request)),
+            versions::CONSUMER_GROUP_HEARTBEAT => {
+                let caller = Caller { client_id: client_id.unwrap_or_default().to_owned(), host: format!("/{}", peer.address) };
+                later(info, body, |request| consumer_group_heartbeat::handle(shard, version, caller, request))
+            }
+            versions::CONSUMER_GROUP_DESCRIBE => later(info, body, |request| consumer_group_describe::handle(shard, version, request)),
             versions::DESCRIBE_LOG_DIRS => later(info, body, |request| describe_log_dirs::handle(shard, version, request)),
             versions::DESCRIBE_CLIENT_QUOTAS => now(info, body, |request| describe_client_quotas::handle(&shard.image(), request)),
             versions::ALTER_CLIENT_QUOTAS => later(info, body, |request| alter_client_quotas::handle(shard, request)),

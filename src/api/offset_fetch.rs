@@ -10,7 +10,7 @@ use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, TopicNam
 use kafka_protocol::protocol::StrBytes;
 
 use crate::api::distinct::distinct;
-use crate::api::groups::{group_id, named_partition, text};
+use crate::api::groups::{group_id, member_id, named_partition, text};
 use crate::base::{ErrorCode, TopicId};
 use crate::coordinator::event::TopicPartition;
 use crate::coordinator::offsets::FetchedOffset;
@@ -33,7 +33,8 @@ pub async fn handle(shard: Rc<Shard>, version: i16, request: OffsetFetchRequest)
         let mut groups = Vec::with_capacity(asked.len());
         for group in asked {
             let wanted = group.topics.map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
-            let found = fetch(&shard, &group.group_id.0, wanted, require_stable).await;
+            let asker = Asker { member_id: group.member_id, member_epoch: group.member_epoch };
+            let found = fetch(&shard, &group.group_id.0, asker, wanted, require_stable).await;
             let (found, error) = found.map_or_else(|error| (Vec::new(), error), |found| (found, ErrorCode::None));
             let topics = found.into_iter().map(|(name, partitions)| {
                 let partitions = partitions.into_iter().map(|(index, offset)| partition_of_group(index, offset)).collect();
@@ -46,7 +47,7 @@ pub async fn handle(shard: Rc<Shard>, version: i16, request: OffsetFetchRequest)
     }
 
     let wanted: Wanted = request.topics.map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
-    let found = fetch(&shard, &request.group_id.0, wanted.clone(), require_stable).await;
+    let found = fetch(&shard, &request.group_id.0, Asker::unknown(), wanted.clone(), require_stable).await;
     let (found, error) = match found {
         Ok(found) => (found, ErrorCode::None),
         Err(error) if version >= ERROR_CODE_FROM => (Vec::new(), error),
@@ -59,26 +60,43 @@ pub async fn handle(shard: Rc<Shard>, version: i16, request: OffsetFetchRequest)
     OffsetFetchResponse::default().with_error_code(error.code()).with_topics(topics.collect())
 }
 
-async fn fetch(shard: &Rc<Shard>, group: &StrBytes, wanted: Wanted, require_stable: bool) -> Result<Found, ErrorCode> {
+/// Who asks, from version 9 on (KIP-848): a member that is no longer one must not go on from where others are.
+struct Asker {
+    member_id: Option<StrBytes>,
+    /// -1: it does not say.
+    member_epoch: i32,
+}
+
+impl Asker {
+    fn unknown() -> Asker {
+        Asker { member_id: None, member_epoch: -1 }
+    }
+}
+
+async fn fetch(shard: &Rc<Shard>, group: &StrBytes, asker: Asker, wanted: Wanted, require_stable: bool) -> Result<Found, ErrorCode> {
     let group_id = group_id(group)?;
+    let asker_id = asker.member_id.as_ref().map(member_id).transpose()?;
     let wanted = wanted.map(partitions_once);
     let group = group_id.clone();
     shard
-        .look_at_group(&group_id, move |coordinator| match wanted {
-            Some(wanted) => {
-                let fetched = |name: &TopicName, index: i32| match named_partition(name.0.as_str(), index) {
-                    Some(partition) => coordinator.fetch_offset(&group, &partition, TopicId::ZERO, require_stable),
-                    None => FetchedOffset::none(ErrorCode::None),
-                };
-                let of_topic = |(name, indexes): (TopicName, Vec<i32>)| {
-                    let partitions = indexes.into_iter().map(|index| (index, fetched(&name, index))).collect();
-                    (name, partitions)
-                };
-                wanted.into_iter().map(of_topic).collect()
-            }
-            None => by_topic(coordinator.fetch_all_offsets(&group, require_stable)),
+        .look_at_group(&group_id, move |coordinator| {
+            coordinator.check_fetch(&group, asker_id.as_ref(), asker.member_epoch)?;
+            Ok(match wanted {
+                Some(wanted) => {
+                    let fetched = |name: &TopicName, index: i32| match named_partition(name.0.as_str(), index) {
+                        Some(partition) => coordinator.fetch_offset(&group, &partition, TopicId::ZERO, require_stable),
+                        None => FetchedOffset::none(ErrorCode::None),
+                    };
+                    let of_topic = |(name, indexes): (TopicName, Vec<i32>)| {
+                        let partitions = indexes.into_iter().map(|index| (index, fetched(&name, index))).collect();
+                        (name, partitions)
+                    };
+                    wanted.into_iter().map(of_topic).collect()
+                }
+                None => by_topic(coordinator.fetch_all_offsets(&group, require_stable)),
+            })
         })
-        .await
+        .await?
 }
 
 /// Every topic and every partition once: each may bring kilobytes of metadata for four bytes of request.

@@ -50,6 +50,8 @@ pub const OFFSET_DELETE: i16 = 47;
 pub const DESCRIBE_CLIENT_QUOTAS: i16 = 48;
 pub const ALTER_CLIENT_QUOTAS: i16 = 49;
 pub const DESCRIBE_CLUSTER: i16 = 60;
+pub const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
+pub const CONSUMER_GROUP_DESCRIBE: i16 = 69;
 pub const DESCRIBE_TOPIC_PARTITIONS: i16 = 75;
 
 /// Every request that is served.
@@ -90,6 +92,8 @@ pub const APIS: &[ApiRow] = &[
          request_percentage, controller_mutation_rate and quotas of addresses are refused",
     ),
     row(DESCRIBE_CLUSTER, "DescribeCluster", 0, 2, ""),
+    row(CONSUMER_GROUP_HEARTBEAT, "ConsumerGroupHeartbeat", 0, 1, ""),
+    row(CONSUMER_GROUP_DESCRIBE, "ConsumerGroupDescribe", 0, 1, ""),
     row(DESCRIBE_TOPIC_PARTITIONS, "DescribeTopicPartitions", 0, 0, ""),
 ];
 

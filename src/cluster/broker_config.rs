@@ -27,6 +27,25 @@ pub const BROKER_SETTINGS: &[Setting] = &[
         "Whether clients may delete topics."),
     own("fetch.max.bytes", Kind::Int(1024, INT_MAX), "57671680",
         "The most bytes one fetch answer carries, whatever the client asks for."),
+    own("group.consumer.assignors", Kind::Choices(&["uniform", "range"]), "uniform,range",
+        "What members of a consumer group may ask to be assigned by; the first one where nobody asks."),
+    own("group.consumer.heartbeat.interval.ms", Kind::Int(1, INT_MAX), "5000",
+        "How often the members of a consumer group send heartbeats."),
+    own("group.consumer.max.heartbeat.interval.ms", Kind::Int(1, INT_MAX), "15000",
+        "The longest heartbeat interval of a consumer group."),
+    own("group.consumer.max.session.timeout.ms", Kind::Int(1, INT_MAX), "60000",
+        "The longest session timeout of a consumer group."),
+    own("group.consumer.max.size", Kind::Int(1, INT_MAX), "2147483647",
+        "The most members that a group of the consumer protocol may have."),
+    supported("group.consumer.migration.policy", Kind::Choice(&["bidirectional", "upgrade", "downgrade", "disabled"]), "bidirectional",
+        "Whether a group with members may change between the classic and the consumer protocol.",
+        Support::Stored("a group changes its protocol only while it has no members")),
+    own("group.consumer.min.heartbeat.interval.ms", Kind::Int(1, INT_MAX), "5000",
+        "The shortest heartbeat interval of a consumer group."),
+    own("group.consumer.min.session.timeout.ms", Kind::Int(1, INT_MAX), "45000",
+        "The shortest session timeout of a consumer group."),
+    own("group.consumer.session.timeout.ms", Kind::Int(1, INT_MAX), "45000",
+        "How long a member of a consumer group may be silent before it is given up."),
     own("group.initial.rebalance.delay.ms", Kind::Int(0, INT_MAX), "3000",
         "How long an empty consumer group waits for more members after the first."),
     own("group.max.session.timeout.ms", Kind::Int(1, INT_MAX), "1800000",
@@ -144,6 +163,7 @@ pub struct GroupSettings {
     pub session_timeout_ms_min: i32,
     pub session_timeout_ms_max: i32,
     pub size_max: usize,
+    pub consumer: ConsumerGroupSettings,
     /// In UTF-16 units, as Kafka counts.
     pub offset_metadata_units_max: usize,
     pub offsets_retention_ms: i64,
@@ -152,6 +172,15 @@ pub struct GroupSettings {
     pub offsets_topic_partitions: i32,
     pub offsets_topic_replication_factor: i16,
     pub offsets_topic_segment_bytes: i64,
+}
+
+/// What governs the groups of KIP-848.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerGroupSettings {
+    pub session_timeout_ms: i32,
+    pub heartbeat_interval_ms: i32,
+    pub size_max: usize,
+    pub assignors: Vec<String>,
 }
 
 /// What was set, by where; all names as Kafka's broker settings have them.
@@ -254,6 +283,7 @@ impl GroupSettings {
             session_timeout_ms_min: long("group.min.session.timeout.ms") as i32,
             session_timeout_ms_max: long("group.max.session.timeout.ms") as i32,
             size_max: long("group.max.size") as usize,
+            consumer: ConsumerGroupSettings::from_layers(layers)?,
             offset_metadata_units_max: long("offset.metadata.max.bytes") as usize,
             offsets_retention_ms: long("offsets.retention.minutes") * 60_000,
             offsets_retention_check_ms: long("offsets.retention.check.interval.ms"),
@@ -268,6 +298,30 @@ impl GroupSettings {
         }
         Ok(settings)
     }
+}
+
+impl ConsumerGroupSettings {
+    fn from_layers(layers: &Layers) -> Result<ConsumerGroupSettings, SettingError> {
+        Ok(ConsumerGroupSettings {
+            session_timeout_ms: within(layers, "session.timeout.ms")?,
+            heartbeat_interval_ms: within(layers, "heartbeat.interval.ms")?,
+            size_max: layers.integer("group.consumer.max.size") as usize,
+            assignors: layers.words("group.consumer.assignors"),
+        })
+    }
+}
+
+/// `group.consumer.<name>`, which has a least and a most.
+fn within(layers: &Layers, name: &str) -> Result<i32, SettingError> {
+    let [name, least, most] = ["", "min.", "max."].map(|bound| format!("group.consumer.{bound}{name}"));
+    let [value, at_least, at_most] = [&name, &least, &most].map(|name| layers.integer(name));
+    if value < at_least {
+        return Err(SettingError::new(&name, format!("{value} ms is less than {least} ({at_least} ms)")));
+    }
+    if value > at_most {
+        return Err(SettingError::new(&name, format!("{value} ms is more than {most} ({at_most} ms)")));
+    }
+    Ok(value as i32)
 }
 
 impl Layers {
@@ -298,6 +352,13 @@ impl Layers {
         match self.value(name) {
             Value::Double(number) => number,
             other => unreachable!("{name} is a number in the table; it came out as {other:?}"),
+        }
+    }
+
+    fn words(&self, name: &str) -> Vec<String> {
+        match self.value(name) {
+            Value::List(words) => words,
+            other => unreachable!("{name} is a list in the table; it came out as {other:?}"),
         }
     }
 
@@ -374,6 +435,14 @@ pub fn refused() -> BTreeMap<&'static str, Vec<&'static str>> {
 
 fn is_known(name: &str) -> bool {
     known_names().any(|known| known == name) || flags().any(|(kafka, _)| kafka == name)
+}
+
+/// Checks each setting by itself; whether they go together is seen by [`BrokerConfig::new`].
+///
+/// # Errors
+/// The first name nobody knows, or value that is not legal.
+pub fn check_values(configs: &Configs) -> Result<(), SettingError> {
+    normalise(configs).map(drop)
 }
 
 /// Every name that `--set` accepts.

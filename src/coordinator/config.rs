@@ -2,6 +2,8 @@
 //!
 //! Invariants: `session_timeout_ms_min <= session_timeout_ms_max`; all times are milliseconds and not negative.
 
+use super::consumer::assignor::Assignor;
+
 /// Settings of all groups of a coordinator. Plain values: a change takes effect at the next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupConfig {
@@ -23,6 +25,60 @@ pub struct GroupConfig {
     pub pending_members_max: usize,
     /// Groups of one coordinator. Kafka has no such bound.
     pub groups_max: usize,
+    pub consumer: ConsumerGroupConfig,
+}
+
+/// Settings of the groups of KIP-848.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerGroupConfig {
+    /// `group.consumer.session.timeout.ms`
+    pub session_timeout_ms: i32,
+    /// `group.consumer.heartbeat.interval.ms`, which members are told to keep.
+    pub heartbeat_interval_ms: i32,
+    /// `group.consumer.max.size`
+    pub group_size_max: usize,
+    /// `group.consumer.assignors`: the first one there serves where no member asks for another.
+    assignors: [Option<Assignor>; Assignor::ALL.len()],
+}
+
+impl ConsumerGroupConfig {
+    /// With these assignors, in this order. One that stands there twice counts once; none at all: Kafka's default.
+    pub fn with_assignors(mut self, assignors: impl Iterator<Item = Assignor>) -> ConsumerGroupConfig {
+        let mut wanted = [None; Assignor::ALL.len()];
+        for assignor in assignors {
+            if !wanted.contains(&Some(assignor)) {
+                let free = wanted.iter_mut().find(|place| place.is_none()).expect("there is a place for each assignor");
+                *free = Some(assignor);
+            }
+        }
+        if wanted[0].is_some() {
+            self.assignors = wanted;
+        }
+        self
+    }
+
+    pub fn assignors(&self) -> impl Iterator<Item = Assignor> {
+        self.assignors.into_iter().flatten()
+    }
+
+    pub fn supports(&self, assignor: Assignor) -> bool {
+        self.assignors.contains(&Some(assignor))
+    }
+
+    pub fn default_assignor(&self) -> Assignor {
+        self.assignors[0].expect("there is always one")
+    }
+}
+
+impl Default for ConsumerGroupConfig {
+    fn default() -> ConsumerGroupConfig {
+        ConsumerGroupConfig {
+            session_timeout_ms: 45_000,
+            heartbeat_interval_ms: 5_000,
+            group_size_max: i32::MAX as usize,
+            assignors: Assignor::ALL.map(Some),
+        }
+    }
 }
 
 impl Default for GroupConfig {
@@ -37,6 +93,7 @@ impl Default for GroupConfig {
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
             pending_members_max: 10_000,
             groups_max: 100_000,
+            consumer: ConsumerGroupConfig::default(),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 
+use super::consumer::record::TopicPartitions;
 use super::ids::{GroupId, GroupInstanceId, MemberId, PersistToken, RequestToken, ShortText};
 use super::record_format::GroupRecord;
 use crate::base::ErrorCode;
@@ -15,6 +16,8 @@ pub enum Effect {
     Respond { token: RequestToken, response: Response },
     /// Append these records as one batch to the group's partition, and report with [`super::Event::Persisted`].
     Persist { group_id: GroupId, token: PersistToken, records: Vec<GroupRecord> },
+    /// Find the topics that these patterns mean, beside the core, and report with [`super::Event::RegexesResolved`].
+    ResolveRegexes { group_id: GroupId, patterns: Vec<ShortText> },
 }
 
 /// An answer, by the kind of its request.
@@ -24,6 +27,7 @@ pub enum Response {
     Sync(SyncResponse),
     Heartbeat(ErrorCode),
     Leave(LeaveResponse),
+    ConsumerHeartbeat(Result<ConsumerHeartbeatResponse, Refusal>),
     /// One code per requested partition, in the request's order. OffsetCommit has no code of its own.
     CommitOffsets(Vec<ErrorCode>),
     DeleteOffsets(DeleteOffsetsResponse),
@@ -101,9 +105,54 @@ pub struct LeftMember {
     pub error: ErrorCode,
 }
 
+/// What a member of a consumer group is told (KIP-848).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerHeartbeatResponse {
+    pub member_id: MemberId,
+    pub member_epoch: i32,
+    pub heartbeat_interval_ms: i32,
+    /// All that the member shall have now; `None`: as it was told before.
+    pub assignment: Option<TopicPartitions>,
+}
+
+/// An error with words for the person who reads the client's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub error: ErrorCode,
+    pub message: String,
+}
+
+impl Refusal {
+    pub fn new(error: ErrorCode, message: impl Into<String>) -> Refusal {
+        Refusal { error, message: message.into() }
+    }
+
+    /// An error that its code tells well enough.
+    pub fn of(error: ErrorCode) -> Refusal {
+        let message = match error {
+            ErrorCode::GroupIdNotFound => "The group does not exist.",
+            _ => "",
+        };
+        Refusal::new(error, message)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeleteOffsetsResponse {
     pub error: ErrorCode,
     /// One code per requested partition, in the request's order; empty if `error` is set.
     pub partitions: Vec<ErrorCode>,
+}
+
+/// One call of `step`: the time, and the effects so far.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) now_ms: i64,
+    pub(super) effects: Vec<Effect>,
+}
+
+impl Turn {
+    pub(super) fn respond(&mut self, token: RequestToken, response: Response) {
+        self.effects.push(Effect::Respond { token, response });
+    }
 }

@@ -3,10 +3,13 @@
 //! Requests are plain values without API versions. Where a version changes the meaning, a field says what it means, and the
 //! api layer derives the field from the version.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::consumer::record::TopicPartitions;
+use super::effect::{DeleteOffsetsResponse, JoinResponse, LeaveResponse, LeftMember, Refusal, Response, SyncResponse};
 use super::ids::{GroupInstanceId, MemberId, PersistToken, RequestToken, ShortText};
 use crate::base::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicName};
 
@@ -29,6 +32,10 @@ pub enum Event {
         token: RequestToken,
         members: Vec<LeavingMember>,
     },
+    ConsumerHeartbeat {
+        token: RequestToken,
+        request: ConsumerHeartbeatRequest,
+    },
     CommitOffsets {
         token: RequestToken,
         request: CommitOffsetsRequest,
@@ -44,6 +51,11 @@ pub enum Event {
     TopicsDeleted {
         topics: Vec<TopicName>,
     },
+    /// The topics that the patterns of a consumer group mean, in metadata of this version.
+    RegexesResolved {
+        metadata_version: i64,
+        resolved: Vec<(ShortText, BTreeSet<ShortText>)>,
+    },
     /// A write that an effect asked for is durable (as the partition's ack rule has it), or failed. In the order of the effects.
     Persisted {
         token: PersistToken,
@@ -55,6 +67,46 @@ pub enum Event {
     ExpireOffsets,
     /// The partition moves to another broker or core: answer everybody, forget everything.
     Unload,
+}
+
+impl Event {
+    /// The answer to a request that is not let in; `None`: not a request.
+    pub(super) fn refused(self, error: ErrorCode) -> Option<(RequestToken, Response)> {
+        let answer = match self {
+            Event::Join { token, request } => (token, Response::Join(JoinResponse::error(error, request.member_id))),
+            Event::Sync { token, .. } => (token, Response::Sync(SyncResponse::error(error))),
+            Event::Heartbeat { token, .. } => (token, Response::Heartbeat(error)),
+            Event::Leave { token, members } => (token, Response::Leave(refused_leave(members, error))),
+            Event::ConsumerHeartbeat { token, .. } => (token, Response::ConsumerHeartbeat(Err(Refusal::of(error)))),
+            Event::CommitOffsets { token, request } => (token, Response::CommitOffsets(vec![error; request.offsets.len()])),
+            Event::DeleteOffsets { token, .. } => (token, Response::DeleteOffsets(DeleteOffsetsResponse { error, partitions: Vec::new() })),
+            Event::DeleteGroup { token } => (token, Response::DeleteGroup(error)),
+            Event::TopicsDeleted { .. }
+            | Event::RegexesResolved { .. }
+            | Event::Persisted { .. }
+            | Event::Tick
+            | Event::ExpireOffsets
+            | Event::Unload => return None,
+        };
+        Some(answer)
+    }
+
+    /// The same, with words where the request's answer has room for them.
+    pub(super) fn refused_as(self, refusal: Refusal) -> Option<(RequestToken, Response)> {
+        match self {
+            Event::ConsumerHeartbeat { token, .. } => Some((token, Response::ConsumerHeartbeat(Err(refusal)))),
+            other => other.refused(refusal.error),
+        }
+    }
+}
+
+/// That a group does not exist is told for each member, as if it existed without them.
+fn refused_leave(members: Vec<LeavingMember>, error: ErrorCode) -> LeaveResponse {
+    if error != ErrorCode::UnknownMemberId {
+        return LeaveResponse { error, members: Vec::new() };
+    }
+    let refused = |member: LeavingMember| LeftMember { member_id: member.member_id, group_instance_id: member.group_instance_id, error };
+    LeaveResponse { error: ErrorCode::None, members: members.into_iter().map(refused).collect() }
 }
 
 /// JoinGroup, versions 0–9.
@@ -115,6 +167,32 @@ pub struct LeavingMember {
     /// Empty: an administrator removes a static member by its instance id.
     pub member_id: MemberId,
     pub group_instance_id: Option<GroupInstanceId>,
+}
+
+/// ConsumerGroupHeartbeat, versions 0–1 (KIP-848). `None` where a member has nothing new to say.
+#[derive(Clone, Debug, Default)]
+pub struct ConsumerHeartbeatRequest {
+    /// Empty in version 0: a new member.
+    pub member_id: MemberId,
+    /// 0: joins or comes back with nothing; −1: leaves; −2: a static member that will be back.
+    pub member_epoch: i32,
+    pub group_instance_id: Option<GroupInstanceId>,
+    pub rack_id: Option<ShortText>,
+    /// −1: nothing new.
+    pub rebalance_timeout_ms: i32,
+    pub topics: Option<BTreeSet<ShortText>>,
+    /// Empty: no longer a regular expression.
+    pub regex: Option<ShortText>,
+    pub assignor: Option<ShortText>,
+    /// What the client has right now.
+    pub owned: Option<TopicPartitions>,
+    pub client_id: ShortText,
+    /// As Java prints an address: `/127.0.0.1`.
+    pub client_host: ShortText,
+    /// Version 1 and newer: the client makes its member id itself.
+    pub brings_member_id: bool,
+    /// 16 random bytes for a new member id, used only if one is needed.
+    pub random_bytes: [u8; 16],
 }
 
 /// A partition by name, as offsets are kept.

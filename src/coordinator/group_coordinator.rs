@@ -4,28 +4,34 @@
 //! group's own; a group of which nothing would be lost is not kept.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::classic::group::{ClassicGroup, Turn};
+use super::classic::ClassicGroup;
 use super::config::GroupConfig;
-use super::effect::{DeleteOffsetsResponse, Effect, JoinResponse, LeaveResponse, LeftMember, Response, SyncResponse};
-use super::event::{CommitOffsetsRequest, Event, JoinRequest, LeavingMember, TopicPartition};
+use super::consumer::ConsumerGroup;
+use super::consumer::topics::{NoTopics, Topics};
+use super::consumer::views::DescribedConsumerGroup;
+use super::effect::{Effect, Turn};
+use super::event::{CommitOffsetsRequest, Event, JoinRequest, TopicPartition};
+use super::group::Group;
 use super::ids::{GroupId, MemberId};
 use super::offsets::FetchedOffset;
 use super::replay::ReplayedGroup;
-use super::views::{DescribedGroup, ListedGroup};
+use super::views::{DescribedGroup, ListedGroup, NotFound};
 use crate::base::{ErrorCode, TopicId, TopicName};
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct GroupCoordinator {
-    config: GroupConfig,
-    groups: BTreeMap<GroupId, ClassicGroup>,
+    pub(super) config: GroupConfig,
+    pub(super) groups: BTreeMap<GroupId, Group>,
+    pub(super) topics: Arc<dyn Topics>,
     deadlines: BTreeSet<(i64, GroupId)>,
 }
 
 impl GroupCoordinator {
     pub fn new(config: GroupConfig) -> GroupCoordinator {
-        GroupCoordinator { config, groups: BTreeMap::new(), deadlines: BTreeSet::new() }
+        GroupCoordinator { config, groups: BTreeMap::new(), topics: Arc::new(NoTopics), deadlines: BTreeSet::new() }
     }
 
     /// The groups as [`super::replay::Replay`] found them. Sessions start now; groups above `group.max.size` start a rebalance.
@@ -33,7 +39,7 @@ impl GroupCoordinator {
         let mut coordinator = GroupCoordinator::new(config);
         let mut effects = Vec::new();
         for (id, stored) in replayed {
-            let (group, of_group) = ClassicGroup::load(id.clone(), config, now_ms, stored.metadata, stored.offsets);
+            let (group, of_group) = Group::load(id.clone(), config, now_ms, stored);
             effects.extend(of_group);
             coordinator.move_deadline(&id, None, group.next_deadline_ms());
             coordinator.groups.insert(id, group);
@@ -49,21 +55,27 @@ impl GroupCoordinator {
             Ok(true) => {}
             Ok(false) => return turn.effects,
             Err(error) => {
-                refuse_event(event, error, &mut turn);
+                let (token, response) = event.refused(error).expect("only requests are refused");
+                turn.respond(token, response);
                 return turn.effects;
             }
         }
-        let new_group = || ClassicGroup::new(group_id.clone(), self.config, now_ms);
+        let former_deadline_ms = self.groups.get(group_id).and_then(Group::next_deadline_ms);
+        if let Some(refusal) = self.convert(group_id, &event, &mut turn) {
+            let (token, response) = event.refused_as(refusal).expect("only requests are refused");
+            turn.respond(token, response);
+            return turn.effects;
+        }
+        let new_group = || Group::for_event(&event, group_id, self.config, now_ms, &self.topics);
         let group = self.groups.entry(group_id.clone()).or_insert_with(new_group);
-        let former_deadline_ms = group.next_deadline_ms();
-        let effects = group.step(now_ms, event);
+        turn.effects.extend(group.step(now_ms, event));
         let is_kept = !group.is_vacant() && !group.is_gone();
         let deadline_ms = group.next_deadline_ms().filter(|_| is_kept);
         if !is_kept {
             self.groups.remove(group_id);
         }
         self.move_deadline(group_id, former_deadline_ms, deadline_ms);
-        effects
+        turn.effects
     }
 
     /// When [`GroupCoordinator::expire`] is next of use, in the clock of `step`; it may already have passed.
@@ -101,36 +113,74 @@ impl GroupCoordinator {
         self.groups.values_mut().for_each(|group| group.set_config(config));
     }
 
+    /// The cluster's topics have changed. Consumer groups notice at their next heartbeats.
+    pub fn set_topics(&mut self, topics: &Arc<dyn Topics>) {
+        self.topics = topics.clone();
+        self.groups.values_mut().for_each(|group| group.set_topics(topics));
+    }
+
     /// No group at all: nothing will ever be due.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
 
+    /// The group, if it speaks the classic protocol.
     pub fn group(&self, group_id: &GroupId) -> Option<&ClassicGroup> {
-        self.groups.get(group_id)
+        self.groups.get(group_id)?.classic()
+    }
+
+    /// The group, if it speaks the consumer protocol.
+    pub fn consumer_group(&self, group_id: &GroupId) -> Option<&ConsumerGroup> {
+        self.groups.get(group_id)?.consumer()
     }
 
     /// All groups, in the order of their ids. Filters by state and type are the api layer's.
     pub fn list(&self) -> Vec<ListedGroup> {
-        self.groups.values().map(ClassicGroup::list).collect()
+        self.groups.values().map(Group::list).collect()
     }
 
-    /// `None`: no such group, see [`DescribedGroup::unknown`].
-    pub fn describe(&self, group_id: &GroupId) -> Option<DescribedGroup> {
-        self.groups.get(group_id).map(ClassicGroup::describe)
+    /// # Errors
+    /// There is no such group that speaks the classic protocol, see [`DescribedGroup::unknown`].
+    pub fn describe(&self, group_id: &GroupId) -> Result<DescribedGroup, NotFound> {
+        match self.groups.get(group_id) {
+            Some(Group::Classic(group)) => Ok(group.describe()),
+            Some(Group::Consumer(_)) => Err(NotFound::OfOtherProtocol),
+            None => Err(NotFound::Absent),
+        }
+    }
+
+    /// # Errors
+    /// There is no such group that speaks the consumer protocol.
+    pub fn describe_consumer(&self, group_id: &GroupId) -> Result<DescribedConsumerGroup, NotFound> {
+        match self.groups.get(group_id) {
+            Some(Group::Consumer(group)) => Ok(group.describe()),
+            Some(Group::Classic(_)) => Err(NotFound::OfOtherProtocol),
+            None => Err(NotFound::Absent),
+        }
+    }
+
+    /// Whether the sender of an OffsetFetch may have an answer (KIP-848).
+    ///
+    /// # Errors
+    /// As [`ConsumerGroup::check_fetch`].
+    pub fn check_fetch(&self, group_id: &GroupId, member_id: Option<&MemberId>, member_epoch: i32) -> Result<(), ErrorCode> {
+        self.consumer_group(group_id).map_or(Ok(()), |group| group.check_fetch(member_id, member_epoch))
     }
 
     /// OffsetFetch of one partition; nothing committed if the group does not exist.
     pub fn fetch_offset(&self, group_id: &GroupId, partition: &TopicPartition, topic_id: TopicId, require_stable: bool) -> FetchedOffset {
         match self.groups.get(group_id) {
-            Some(group) => group.fetch_offset(partition, topic_id, require_stable),
+            Some(group) => group.offsets().fetch(partition, topic_id, require_stable),
             None => FetchedOffset::none(ErrorCode::None),
         }
     }
 
-    /// OffsetFetch of everything that the group committed.
+    /// OffsetFetch of everything that the group committed, in the order of topics and partitions.
     pub fn fetch_all_offsets(&self, group_id: &GroupId, require_stable: bool) -> Vec<(TopicPartition, TopicId, FetchedOffset)> {
-        self.groups.get(group_id).map(|group| group.fetch_all_offsets(require_stable)).unwrap_or_default()
+        let Some(group) = self.groups.get(group_id) else { return Vec::new() };
+        let offsets = group.offsets();
+        let fetched = |partition: &TopicPartition| offsets.fetch(partition, TopicId::ZERO, require_stable);
+        offsets.iter().map(|(partition, offset)| (partition.clone(), offset.topic_id, fetched(partition))).collect()
     }
 
     fn step_all(&mut self, now_ms: i64, event: &Event) -> Vec<Effect> {
@@ -143,11 +193,16 @@ impl GroupCoordinator {
         let exists = self.groups.contains_key(group_id);
         match event {
             Event::Join { request, .. } => self.check_join(group_id, exists, request)?,
+            Event::ConsumerHeartbeat { .. } if group_id.is_empty() => return Err(ErrorCode::InvalidRequest),
+            Event::ConsumerHeartbeat { request, .. } if exists || request.member_epoch == 0 => self.check_room(exists)?,
+            Event::ConsumerHeartbeat { .. } => return Err(ErrorCode::GroupIdNotFound),
             Event::CommitOffsets { request, .. } => self.check_commit(exists, request)?,
             Event::Sync { .. } | Event::Heartbeat { .. } | Event::Leave { .. } | Event::DeleteOffsets { .. } if group_id.is_empty() => {
                 return Err(ErrorCode::InvalidGroupId);
             }
             Event::Sync { .. } | Event::Heartbeat { .. } | Event::Leave { .. } if !exists => return Err(ErrorCode::UnknownMemberId),
+            // The group may have become one of the other protocol meanwhile.
+            Event::RegexesResolved { .. } => return Ok(self.consumer_group(group_id).is_some()),
             Event::DeleteOffsets { .. } | Event::DeleteGroup { .. } if !exists => return Err(ErrorCode::GroupIdNotFound),
             Event::Persisted { .. } => assert!(exists, "a group with writes under way is kept"),
             _ => return Ok(exists),
@@ -194,30 +249,4 @@ impl GroupCoordinator {
             self.deadlines.insert((at_ms, group_id.clone()));
         }
     }
-}
-
-/// The answer to a request that was not let in.
-fn refuse_event(event: Event, error: ErrorCode, turn: &mut Turn) {
-    let (token, response) = match event {
-        Event::Join { token, request } => (token, Response::Join(JoinResponse::error(error, request.member_id))),
-        Event::Sync { token, .. } => (token, Response::Sync(SyncResponse::error(error))),
-        Event::Heartbeat { token, .. } => (token, Response::Heartbeat(error)),
-        Event::Leave { token, members } => (token, Response::Leave(refused_leave(members, error))),
-        Event::CommitOffsets { token, request } => (token, Response::CommitOffsets(vec![error; request.offsets.len()])),
-        Event::DeleteOffsets { token, .. } => (token, Response::DeleteOffsets(DeleteOffsetsResponse { error, partitions: Vec::new() })),
-        Event::DeleteGroup { token } => (token, Response::DeleteGroup(error)),
-        Event::TopicsDeleted { .. } | Event::Persisted { .. } | Event::Tick | Event::ExpireOffsets | Event::Unload => {
-            unreachable!("only requests are refused")
-        }
-    };
-    turn.respond(token, response);
-}
-
-/// That a group does not exist is told for each member, as if it existed without them.
-fn refused_leave(members: Vec<LeavingMember>, error: ErrorCode) -> LeaveResponse {
-    if error != ErrorCode::UnknownMemberId {
-        return LeaveResponse { error, members: Vec::new() };
-    }
-    let refused = |member: LeavingMember| LeftMember { member_id: member.member_id, group_instance_id: member.group_instance_id, error };
-    LeaveResponse { error: ErrorCode::None, members: members.into_iter().map(refused).collect() }
 }

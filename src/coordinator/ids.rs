@@ -7,6 +7,8 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use thiserror::Error;
 
 /// The longest string that Kafka's `int16` length prefix can carry, in bytes.
@@ -109,6 +111,13 @@ impl MemberId {
             end -= 1;
         }
         MemberId(format!("{}-{uuid}", &prefix[..end]).into())
+    }
+}
+
+impl MemberId {
+    /// A new id as Kafka writes UUIDs: 22 characters of base64url.
+    pub fn uuid(random_bytes: [u8; 16]) -> MemberId {
+        MemberId(URL_SAFE_NO_PAD.encode(random_bytes).into())
     }
 }
 

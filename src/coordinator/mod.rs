@@ -13,11 +13,14 @@
 pub mod classic;
 pub mod config;
 pub mod consumer;
+mod conversion;
 pub mod effect;
 pub mod event;
+mod group;
 pub mod group_coordinator;
 pub mod ids;
 pub mod offset_expiry;
+mod offset_write;
 pub mod offsets;
 pub mod partition_of_group;
 pub mod record_format;
@@ -28,7 +31,8 @@ pub mod views;
 mod replay_tests;
 
 pub use classic::{ClassicGroup, GroupState};
-pub use config::GroupConfig;
+pub use config::{ConsumerGroupConfig, GroupConfig};
+pub use consumer::ConsumerGroup;
 pub use effect::{Effect, Response};
 pub use event::Event;
 pub use group_coordinator::GroupCoordinator;

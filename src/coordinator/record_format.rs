@@ -10,7 +10,8 @@
 //! key                 record type i16, then
 //!   0, 1 offset       group string, topic string, partition i32         (0: written before 0.9, the same fields)
 //!   2    group        group string
-//!   3 …  others       of newer group protocols (KIP-848, KIP-932, KIP-1071): skipped by their type
+//!   3–8, 16           of consumer groups (KIP-848): see `consumer`
+//!   9 …  others       of newer group protocols (KIP-932, KIP-1071): skipped by their type
 //!
 //! offset value        version i16, then
 //!   0, 2              offset i64, metadata string, commit timestamp i64
@@ -30,6 +31,7 @@
 //! in version 1 if the client gave a retention time (OffsetCommit 2–4), and group values in version 3.
 //! Source: OffsetCommitKey/Value.json, GroupMetadataKey/Value.json; golden bytes from Apache Kafka 4.3.0 in the tests.
 
+mod consumer;
 mod field_reader;
 mod field_writer;
 #[cfg(test)]
@@ -40,6 +42,7 @@ use thiserror::Error;
 
 use self::field_reader::FieldReader;
 use self::field_writer::FieldWriter;
+use super::consumer::record::ConsumerRecord;
 use super::event::TopicPartition;
 use super::ids::{GroupId, GroupInstanceId, MemberId, ShortText};
 use super::offsets::CommittedOffset;
@@ -54,14 +57,15 @@ const GROUP_VALUE_VERSION: i16 = 3;
 const FLEXIBLE_VALUE_VERSION: i16 = 4;
 const TOPIC_ID_TAG: u32 = 0;
 
-/// One record of a classic group. `None` is a tombstone.
+/// One record of a group. `None` is a tombstone.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GroupRecord {
     Offset { group_id: GroupId, partition: TopicPartition, value: Option<CommittedOffset> },
     Group { group_id: GroupId, value: Option<GroupMetadata> },
+    Consumer { group_id: GroupId, record: ConsumerRecord },
 }
 
-/// What a group is, as of its last completed rebalance.
+/// What a classic group is, as of its last completed rebalance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupMetadata {
     /// Empty: none.
@@ -91,7 +95,7 @@ pub struct MemberMetadata {
 /// What one record of the partition turned out to be.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoredRecord {
-    Classic(GroupRecord),
+    Known(GroupRecord),
     /// A record of a newer group protocol.
     Other {
         record_type: i16,
@@ -129,6 +133,7 @@ impl GroupRecord {
                 key.text(group_id.as_str());
                 (key.finish(), value.as_ref().map(encode_group))
             }
+            GroupRecord::Consumer { group_id, record } => consumer::encode(group_id, record),
         }
     }
 
@@ -145,9 +150,16 @@ impl GroupRecord {
                 value: value.map(decode_offset).transpose()?,
             },
             GROUP_KEY => GroupRecord::Group { group_id: key.name("group", GroupId::new)?, value: value.map(decode_group).transpose()? },
+            consumer::EPOCH_KEY
+            | consumer::TOPICS_KEY
+            | consumer::MEMBER_KEY
+            | consumer::TARGET_KEY
+            | consumer::MEMBER_TARGET_KEY
+            | consumer::CURRENT_KEY
+            | consumer::REGEX_KEY => consumer::decode(record_type, &mut key, value)?,
             record_type => return Ok(StoredRecord::Other { record_type }),
         };
-        Ok(StoredRecord::Classic(record))
+        Ok(StoredRecord::Known(record))
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::consumer::memory::Memory;
+use super::consumer::record::ConsumerRecord;
 use super::ids::GroupId;
 use super::offsets::Offsets;
 use super::record_format::{GroupMetadata, GroupRecord, RecordError, StoredRecord};
@@ -13,8 +15,12 @@ use crate::base::ProducerId;
 /// What the log says of one group.
 #[derive(Clone, Debug, Default)]
 pub struct ReplayedGroup {
-    /// `None`: a simple consumer's group, or a group of a newer protocol (KIP-848), which becomes a classic one when somebody joins.
+    /// `None`: a simple consumer's group, or one of another protocol.
     pub metadata: Option<GroupMetadata>,
+    pub consumer: Memory,
+    /// Of the records that are not tombstones, the last one was a consumer group's: where both kinds are left, because the
+    /// tombstones of one were lost, this one counts.
+    pub is_consumer: bool,
     pub offsets: Offsets,
 }
 
@@ -35,7 +41,7 @@ impl Replay {
     /// [`RecordError`]; the record is left out, and the next one may follow.
     pub fn record(&mut self, transaction: Option<ProducerId>, key: &[u8], value: Option<&[u8]>) -> Result<(), RecordError> {
         let record = match GroupRecord::decode(key, value)? {
-            StoredRecord::Classic(record) => record,
+            StoredRecord::Known(record) => record,
             StoredRecord::Other { .. } => {
                 self.skipped += 1;
                 return Ok(());
@@ -53,7 +59,16 @@ impl Replay {
                     (None, _) => offsets.remove(&partition),
                 }
             }
-            GroupRecord::Group { group_id, value } => self.groups.entry(group_id).or_default().metadata = value,
+            GroupRecord::Group { group_id, value } => {
+                let group = self.groups.entry(group_id).or_default();
+                group.is_consumer &= value.is_none();
+                group.metadata = value;
+            }
+            GroupRecord::Consumer { group_id, record } => {
+                let group = self.groups.entry(group_id).or_default();
+                group.is_consumer |= matches!(record, ConsumerRecord::Epoch(Some(_)) | ConsumerRecord::Member(_, Some(_)));
+                group.consumer.apply(record);
+            }
         }
         Ok(())
     }
@@ -69,7 +84,10 @@ impl Replay {
 
     /// The groups of which anything is left.
     pub fn finish(mut self) -> BTreeMap<GroupId, ReplayedGroup> {
-        self.groups.retain(|_, group| group.metadata.is_some() || !group.offsets.is_empty());
+        for group in self.groups.values_mut() {
+            group.consumer.settle();
+        }
+        self.groups.retain(|_, group| group.metadata.is_some() || group.consumer.exists() || !group.offsets.is_empty());
         self.groups
     }
 }

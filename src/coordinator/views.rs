@@ -7,13 +7,37 @@ use bytes::Bytes;
 use super::classic::state::GroupState;
 use super::ids::{GroupId, GroupInstanceId, MemberId, ShortText};
 
-/// One group of ListGroups. Its type (version 5, KIP-848) is "classic".
+/// Which protocol a group speaks, as ListGroups tells it (version 5, KIP-848).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GroupType {
+    Classic,
+    Consumer,
+}
+
+impl GroupType {
+    pub fn name(self) -> &'static str {
+        match self {
+            GroupType::Classic => "classic",
+            GroupType::Consumer => "consumer",
+        }
+    }
+}
+
+/// One group of ListGroups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedGroup {
     pub group_id: GroupId,
     /// Empty: a simple consumer's group.
     pub protocol_type: ShortText,
-    pub state: GroupState,
+    pub state: &'static str,
+    pub group_type: GroupType,
+}
+
+/// Why a group is not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotFound {
+    Absent,
+    OfOtherProtocol,
 }
 
 /// One group of DescribeGroups.

@@ -9,6 +9,7 @@
 
 mod load;
 mod timer;
+mod topics;
 mod write;
 
 use std::cell::{Cell, RefCell};
@@ -16,14 +17,18 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use crate::base::{CoreId, ErrorCode, TopicName};
-use crate::cluster::broker_config::BrokerConfig;
+use crate::cluster::broker_config::{BrokerConfig, ConsumerGroupSettings};
 use crate::cluster::image::{Advertise, MetadataImage, TopicDeletion};
+use crate::coordinator::consumer::assignor::Assignor;
 use crate::coordinator::views::ListedGroup;
-use crate::coordinator::{Effect, Event, GroupConfig, GroupCoordinator, GroupId, RequestToken, Response, partition_of_group};
+use crate::coordinator::{
+    ConsumerGroupConfig, Effect, Event, GroupConfig, GroupCoordinator, GroupId, RequestToken, Response, partition_of_group,
+};
 use crate::shard::Shard;
 use crate::shard::calls::CallId;
 use crate::shard::partition::{PartitionKey, owner};
 use timer::{GroupClock, GroupTimer};
+use topics::image_topics;
 use write::Write;
 
 /// The topic that keeps groups and their offsets.
@@ -119,8 +124,17 @@ fn group_config(broker: &BrokerConfig) -> GroupConfig {
         group_size_max: broker.groups.size_max,
         offset_metadata_units_max: broker.groups.offset_metadata_units_max,
         offsets_retention_ms: broker.groups.offsets_retention_ms,
+        consumer: consumer_config(&broker.groups.consumer),
         ..GroupConfig::default()
     }
+}
+
+fn consumer_config(settings: &ConsumerGroupSettings) -> ConsumerGroupConfig {
+    let mut config = ConsumerGroupConfig::default();
+    config.session_timeout_ms = settings.session_timeout_ms;
+    config.heartbeat_interval_ms = settings.heartbeat_interval_ms;
+    config.group_size_max = settings.size_max;
+    config.with_assignors(settings.assignors.iter().filter_map(|name| Assignor::parse(name)))
 }
 
 impl Shard {
@@ -206,6 +220,7 @@ impl Shard {
             match effect {
                 Effect::Respond { token, response } => self.answer_group_call(token, response),
                 Effect::Persist { group_id, token, records } => effects.extend(self.persist(groups, group_id, token, &records)),
+                Effect::ResolveRegexes { group_id, patterns } => self.resolve_regexes(groups, group_id, patterns),
             }
         }
         self.set_group_timer(groups);
@@ -241,7 +256,7 @@ impl Shard {
             for effect in coordinator.unload(self.groups.clock.now_ms()) {
                 match effect {
                     Effect::Respond { token, response } => self.answer_group_call(token, response),
-                    Effect::Persist { .. } => unreachable!("a coordinator that ends writes nothing more"),
+                    Effect::Persist { .. } | Effect::ResolveRegexes { .. } => unreachable!("a coordinator that ends asks for nothing more"),
                 }
             }
         }
@@ -252,9 +267,12 @@ impl Shard {
     pub(super) fn refresh_groups(self: &Rc<Self>, before: &MetadataImage, after: &MetadataImage) {
         let is_new = |deletion: &&TopicDeletion| !before.deletions.contains_key(&deletion.id);
         let deleted: Vec<TopicName> = after.deletions.values().filter(is_new).map(|deletion| deletion.name.clone()).collect();
-        let config = group_config(&self.broker_config());
+        let (config, topics) = (group_config(&self.broker_config()), image_topics(&self.image()));
         for groups in self.groups.all() {
-            let _ = groups.with(|coordinator| coordinator.set_config(config));
+            let _ = groups.with(|coordinator| {
+                coordinator.set_config(config);
+                coordinator.set_topics(&topics);
+            });
             if !deleted.is_empty() {
                 self.forget_topics(&groups, deleted.clone());
             }

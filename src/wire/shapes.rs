@@ -10,6 +10,7 @@
 use std::mem::size_of;
 
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
@@ -125,7 +126,7 @@ const fn array(element: &'static Kind) -> Field {
 }
 
 /// Every request that may be given to `kafka-protocol`.
-pub static SHAPES: [Shape; 25] = [
+pub static SHAPES: [Shape; 27] = [
     LIST_OFFSETS,
     METADATA,
     OFFSET_COMMIT,
@@ -150,6 +151,8 @@ pub static SHAPES: [Shape; 25] = [
     DESCRIBE_CLIENT_QUOTAS,
     ALTER_CLIENT_QUOTAS,
     DESCRIBE_CLUSTER,
+    CONSUMER_GROUP_HEARTBEAT,
+    CONSUMER_GROUP_DESCRIBE,
     DESCRIBE_TOPIC_PARTITIONS,
 ];
 
@@ -575,6 +578,39 @@ const DESCRIBE_CLUSTER: Shape = Shape {
         BOOL,          // include cluster authorized operations
         INT8.since(1), // endpoint type
         BOOL.since(2), // include fenced brokers
+    ]),
+};
+
+const CONSUMER_GROUP_HEARTBEAT: Shape = Shape {
+    api_key: 68,
+    versions: (0, 1),
+    body: body(&[
+        TEXT,                            // group id
+        TEXT,                            // member id
+        INT32,                           // member epoch
+        TEXT.nullable_since(0),          // instance id
+        TEXT.nullable_since(0),          // rack id
+        INT32,                           // rebalance timeout
+        TEXTS.nullable_since(0),         // subscribed topics
+        TEXT.nullable_since(0).since(1), // subscribed regular expression
+        TEXT.nullable_since(0),          // server assignor
+        array(&Kind::Structure(&Structure {
+            fields: &[
+                UUID,   // topic id
+                INT32S, // partitions
+            ],
+            memory_bytes: size_of::<TopicPartitions>(),
+        }))
+        .nullable_since(0),
+    ]),
+};
+
+const CONSUMER_GROUP_DESCRIBE: Shape = Shape {
+    api_key: 69,
+    versions: (0, 1),
+    body: body(&[
+        TEXTS, // groups
+        BOOL,  // include authorized operations
     ]),
 };
 

@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::SettingsErrors;
 use super::flags::{NAMES, ServeFlags};
-use crate::cluster::broker_config::{BrokerConfig, known_names};
+use crate::cluster::broker_config::{BrokerConfig, check_values, known_names};
 use crate::cluster::image::Configs;
 use crate::cluster::setting::nearest;
 
@@ -143,17 +143,21 @@ impl Layers {
         self.set.clone()
     }
 
-    /// Kafka's settings, checked one by one so that each wrong one is noted.
+    /// Kafka's settings, checked one by one so that each wrong one is noted, and then together.
     pub(super) fn broker_config(&mut self) -> BrokerConfig {
         let mut accepted = Configs::new();
         for (name, value) in &self.set {
             let one = Configs::from([(name.clone(), value.clone())]);
-            match BrokerConfig::new(&one) {
-                Ok(_) => accepted.extend(one),
+            match check_values(&one) {
+                Ok(()) => accepted.extend(one),
                 Err(error) => self.errors.push(format!("{}: {}", self.origins[name], error.reason)),
             }
         }
-        BrokerConfig::new(&accepted).unwrap_or_default()
+        BrokerConfig::new(&accepted).unwrap_or_else(|error| {
+            let origin = self.origins.get(error.name.as_str()).cloned();
+            self.errors.push(format!("{}: {}", origin.map_or(error.name, |origin| origin.to_string()), error.reason));
+            BrokerConfig::default()
+        })
     }
 }
 

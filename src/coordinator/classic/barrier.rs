@@ -3,12 +3,12 @@
 //! Invariants: the barrier always has a timer, so it ends; `generation_id` rises by one at each end; after it, every parked
 //! JoinGroup has been answered.
 
-use super::group::{ClassicGroup, Turn};
+use super::group::ClassicGroup;
 use super::state::GroupState;
 use super::write::PendingWrite;
 use crate::base::ErrorCode;
 use crate::coordinator::config::BARRIER_RETRY_MS_MIN;
-use crate::coordinator::effect::{JoinResponse, Response};
+use crate::coordinator::effect::{JoinResponse, Response, Turn};
 use crate::coordinator::ids::MemberId;
 
 /// When the barrier is looked at again.

@@ -16,9 +16,9 @@ use super::subscription::{CONSUMER_PROTOCOL_TYPE, collect_topics};
 use super::write::PendingWrite;
 use crate::base::Timestamp;
 use crate::coordinator::config::GroupConfig;
-use crate::coordinator::effect::{Effect, Response};
+use crate::coordinator::effect::{Effect, Turn};
 use crate::coordinator::event::Event;
-use crate::coordinator::ids::{GroupId, MemberId, PersistToken, RequestToken, ShortText};
+use crate::coordinator::ids::{GroupId, MemberId, PersistToken, ShortText};
 use crate::coordinator::offsets::Offsets;
 use crate::coordinator::record_format::{GroupMetadata, GroupRecord, MemberMetadata};
 
@@ -54,19 +54,6 @@ pub struct ClassicGroup {
     pub(super) next_write: PersistToken,
 }
 
-/// One call of `step`: the time, and the effects so far.
-#[derive(Debug)]
-pub(in crate::coordinator) struct Turn {
-    pub(in crate::coordinator) now_ms: i64,
-    pub(in crate::coordinator) effects: Vec<Effect>,
-}
-
-impl Turn {
-    pub(in crate::coordinator) fn respond(&mut self, token: RequestToken, response: Response) {
-        self.effects.push(Effect::Respond { token, response });
-    }
-}
-
 impl ClassicGroup {
     /// A group without members and offsets.
     pub fn new(id: GroupId, config: GroupConfig, now_ms: i64) -> ClassicGroup {
@@ -91,6 +78,22 @@ impl ClassicGroup {
             writes: VecDeque::new(),
             next_write: PersistToken(0),
         }
+    }
+
+    /// The group that takes over the id of one of the other protocol, with its offsets; the former one's tombstones are written.
+    pub(in crate::coordinator) fn succeed(
+        id: GroupId,
+        config: GroupConfig,
+        now_ms: i64,
+        offsets: Offsets,
+        tombstones: Vec<GroupRecord>,
+    ) -> (ClassicGroup, Vec<Effect>) {
+        let mut group = ClassicGroup { offsets, ..ClassicGroup::new(id, config, now_ms) };
+        let mut turn = Turn { now_ms, effects: Vec::new() };
+        if !tombstones.is_empty() {
+            group.persist(tombstones, PendingWrite::Inheritance, &mut turn);
+        }
+        (group, turn.effects)
     }
 
     /// A group as the log has it. Its members' sessions start now. A group above `group.max.size` starts a rebalance, so that
@@ -121,6 +124,7 @@ impl ClassicGroup {
             Event::Sync { token, request } => self.sync(token, request, &mut turn),
             Event::Heartbeat { token, request } => self.heartbeat(token, &request, &mut turn),
             Event::Leave { token, members } => self.leave(token, members, &mut turn),
+            Event::ConsumerHeartbeat { .. } | Event::RegexesResolved { .. } => unreachable!("of the other protocol"),
             Event::CommitOffsets { token, request } => self.commit_offsets(token, request, &mut turn),
             Event::DeleteOffsets { token, partitions } => self.delete_offsets(token, partitions, &mut turn),
             Event::DeleteGroup { token } => self.delete_group(token, &mut turn),

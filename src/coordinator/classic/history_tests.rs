@@ -247,6 +247,7 @@ impl History {
                 self.refused(number, error);
             }
             Response::CommitOffsets(errors) => self.refused(number, errors[0]),
+            Response::ConsumerHeartbeat(_) => unreachable!("of the other protocol"),
             Response::Leave(_) | Response::DeleteOffsets(_) | Response::DeleteGroup(_) => {}
         }
     }

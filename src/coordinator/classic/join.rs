@@ -2,12 +2,12 @@
 //!
 //! Invariant: every JoinGroup is answered at once or parked on a member, never both.
 
-use super::group::{ClassicGroup, Turn};
+use super::group::ClassicGroup;
 use super::member::Member;
 use super::state::GroupState;
 use super::write::{FormerMember, PendingWrite};
 use crate::base::ErrorCode;
-use crate::coordinator::effect::{JoinResponse, JoinedMember, Response};
+use crate::coordinator::effect::{JoinResponse, JoinedMember, Response, Turn};
 use crate::coordinator::event::JoinRequest;
 use crate::coordinator::ids::{GroupInstanceId, MemberId, RequestToken};
 

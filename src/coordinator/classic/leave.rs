@@ -2,10 +2,10 @@
 //!
 //! Invariant: however many leave in one request, at most one rebalance starts.
 
-use super::group::{ClassicGroup, Turn};
+use super::group::ClassicGroup;
 use super::state::GroupState;
 use crate::base::ErrorCode;
-use crate::coordinator::effect::{LeaveResponse, LeftMember, Response};
+use crate::coordinator::effect::{LeaveResponse, LeftMember, Response, Turn};
 use crate::coordinator::event::LeavingMember;
 use crate::coordinator::ids::RequestToken;
 

@@ -2,15 +2,14 @@
 //!
 //! Invariant: an offset is visible and acknowledged only once its record is written.
 
-use super::group::{ClassicGroup, Turn};
+use super::group::ClassicGroup;
 use super::state::GroupState;
 use super::write::PendingWrite;
-use crate::base::{ErrorCode, Timestamp};
-use crate::coordinator::effect::Response;
-use crate::coordinator::event::{CommitOffsetsRequest, OffsetToCommit, TopicPartition};
+use crate::base::ErrorCode;
+use crate::coordinator::effect::{Response, Turn};
+use crate::coordinator::event::CommitOffsetsRequest;
 use crate::coordinator::ids::RequestToken;
-use crate::coordinator::offsets::CommittedOffset;
-use crate::coordinator::record_format::GroupRecord;
+use crate::coordinator::offset_write::OffsetWrite;
 
 impl ClassicGroup {
     pub(super) fn commit_offsets(&mut self, token: RequestToken, request: CommitOffsetsRequest, turn: &mut Turn) {
@@ -21,27 +20,10 @@ impl ClassicGroup {
         if matches!(self.state, GroupState::Stable | GroupState::PreparingRebalance) {
             self.restart_session(&request.member_id, turn.now_ms);
         }
-        let expire_timestamp = request.retention_ms.map(|retention_ms| Timestamp(turn.now_ms.saturating_add(retention_ms)));
-        let mut answer = Vec::with_capacity(request.offsets.len());
-        let mut offsets: Vec<(TopicPartition, CommittedOffset)> = Vec::with_capacity(request.offsets.len());
-        for offset in request.offsets {
-            if offset.metadata.encode_utf16().count() > self.config.offset_metadata_units_max {
-                answer.push(ErrorCode::OffsetMetadataTooLarge);
-            } else {
-                answer.push(ErrorCode::None);
-                offsets.push(committed(offset, turn.now_ms, expire_timestamp));
-            }
+        let write = OffsetWrite::commit(&self.id, &self.config, token, request.offsets, request.retention_ms, turn);
+        if let Some((records, write)) = write {
+            self.persist(records, PendingWrite::Offsets(write), turn);
         }
-        if offsets.is_empty() {
-            return turn.respond(token, Response::CommitOffsets(answer));
-        }
-        let record = |(partition, value): &(TopicPartition, CommittedOffset)| GroupRecord::Offset {
-            group_id: self.id.clone(),
-            partition: partition.clone(),
-            value: Some(value.clone()),
-        };
-        let records = offsets.iter().map(record).collect();
-        self.persist(records, PendingWrite::Offsets { token, offsets, answer }, turn);
     }
 
     fn check_commit(&self, request: &CommitOffsetsRequest) -> Result<(), ErrorCode> {
@@ -66,16 +48,4 @@ impl ClassicGroup {
         }
         Ok(())
     }
-}
-
-fn committed(offset: OffsetToCommit, now_ms: i64, expire_timestamp: Option<Timestamp>) -> (TopicPartition, CommittedOffset) {
-    let value = CommittedOffset {
-        offset: offset.offset,
-        leader_epoch: offset.leader_epoch,
-        metadata: offset.metadata,
-        commit_timestamp: Timestamp(now_ms),
-        expire_timestamp,
-        topic_id: offset.topic_id,
-    };
-    (offset.partition, value)
 }

@@ -5,14 +5,16 @@
 
 use std::collections::BTreeSet;
 
-use super::group::{ClassicGroup, Turn};
+use super::group::ClassicGroup;
 use super::state::GroupState;
-use super::write::{PendingWrite, group_write_error};
+use super::write::PendingWrite;
 use crate::base::{ErrorCode, TopicName};
-use crate::coordinator::effect::{DeleteOffsetsResponse, JoinResponse, Response};
+use crate::coordinator::effect::{DeleteOffsetsResponse, JoinResponse, Response, Turn};
 use crate::coordinator::event::TopicPartition;
 use crate::coordinator::ids::RequestToken;
 use crate::coordinator::offset_expiry::{has_expired, retention_start};
+use crate::coordinator::offset_write::{OffsetWrite, group_write_error, tombstones};
+use crate::coordinator::offsets::Offsets;
 use crate::coordinator::record_format::GroupRecord;
 
 impl ClassicGroup {
@@ -28,23 +30,11 @@ impl ClassicGroup {
             let response = DeleteOffsetsResponse { error, partitions: Vec::new() };
             return turn.respond(token, Response::DeleteOffsets(response));
         }
-        let code = |partition: &TopicPartition| match self.is_subscribed_to(partition.topic.as_str()) {
-            true => ErrorCode::GroupSubscribedToTopic,
-            false => ErrorCode::None,
-        };
-        let answer: Vec<ErrorCode> = partitions.iter().map(code).collect();
         let known = self.partitions_with_offsets();
-        let doomed: BTreeSet<TopicPartition> = partitions
-            .into_iter()
-            .zip(&answer)
-            .filter(|(partition, code)| code.is_none() && known.contains(partition))
-            .map(|(partition, _)| partition)
-            .collect();
-        if doomed.is_empty() {
-            let response = DeleteOffsetsResponse { error: ErrorCode::None, partitions: answer };
-            return turn.respond(token, Response::DeleteOffsets(response));
+        let write = OffsetWrite::delete(&self.id, token, partitions, &known, |topic| self.is_subscribed_to(topic), turn);
+        if let Some((records, write)) = write {
+            self.persist(records, PendingWrite::Offsets(write), turn);
         }
-        self.bury_offsets(Some(token), doomed, answer, turn);
     }
 
     pub(super) fn forget_topics(&mut self, topics: &[TopicName], turn: &mut Turn) {
@@ -52,7 +42,7 @@ impl ClassicGroup {
         let mut doomed = self.partitions_with_offsets();
         doomed.retain(|partition| topics.contains(&partition.topic));
         if self.state != GroupState::Dead && !doomed.is_empty() {
-            self.bury_offsets(None, doomed, Vec::new(), turn);
+            self.bury_offsets(doomed, turn);
         }
     }
 
@@ -82,7 +72,7 @@ impl ClassicGroup {
         if self.state == GroupState::Empty && !keeps_something && self.pending_members.is_empty() {
             self.bury(None, turn);
         } else if !expired.is_empty() {
-            self.bury_offsets(None, expired, Vec::new(), turn);
+            self.bury_offsets(expired, turn);
         }
     }
 
@@ -100,18 +90,12 @@ impl ClassicGroup {
         }
         for (_, write) in std::mem::take(&mut self.writes) {
             match write {
-                PendingWrite::Offsets { token, answer, .. } => {
-                    turn.respond(token, Response::CommitOffsets(vec![error; answer.len()]));
-                }
-                PendingWrite::OffsetTombstones { token: Some(token), .. } => {
-                    let response = DeleteOffsetsResponse { error, partitions: Vec::new() };
-                    turn.respond(token, Response::DeleteOffsets(response));
-                }
+                PendingWrite::Offsets(write) => write.refuse(error, turn),
                 PendingWrite::GroupTombstone { token: Some(token) } => turn.respond(token, Response::DeleteGroup(error)),
                 PendingWrite::Assignment { .. }
                 | PendingWrite::StaticMember { .. }
                 | PendingWrite::EmptyGeneration
-                | PendingWrite::OffsetTombstones { token: None, .. }
+                | PendingWrite::Inheritance
                 | PendingWrite::GroupTombstone { token: None } => {}
             }
         }
@@ -140,6 +124,23 @@ impl ClassicGroup {
         }
     }
 
+    /// No member, and nobody who was told to come back as one.
+    pub(in crate::coordinator) fn is_unpeopled(&self) -> bool {
+        self.state == GroupState::Empty && self.pending_members.is_empty()
+    }
+
+    /// Nothing is being written.
+    pub(in crate::coordinator) fn is_quiet(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// Everything this group is, for the group that takes its id over: its offsets, and the tombstone of its record.
+    pub(in crate::coordinator) fn into_inheritance(self) -> (Offsets, Vec<GroupRecord>) {
+        let has_record = self.is_stored || self.generation_id != 0;
+        let tombstone = has_record.then_some(GroupRecord::Group { group_id: self.id, value: None });
+        (self.offsets, tombstone.into_iter().collect())
+    }
+
     /// The state is Dead and the tombstones are written: the coordinator may forget the group.
     pub fn is_gone(&self) -> bool {
         self.state == GroupState::Dead && self.writes.is_empty()
@@ -150,27 +151,22 @@ impl ClassicGroup {
         self.transition(GroupState::Dead, turn.now_ms);
         self.state_since = since;
         self.pending_members.clear();
-        let mut records: Vec<GroupRecord> = self.partitions_with_offsets().into_iter().map(|partition| self.tombstone(partition)).collect();
+        let mut records = tombstones(&self.id, self.partitions_with_offsets().iter());
         records.push(GroupRecord::Group { group_id: self.id.clone(), value: None });
         self.persist(records, PendingWrite::GroupTombstone { token }, turn);
     }
 
-    fn bury_offsets(&mut self, token: Option<RequestToken>, partitions: BTreeSet<TopicPartition>, answer: Vec<ErrorCode>, turn: &mut Turn) {
-        let records = partitions.iter().map(|partition| self.tombstone(partition.clone())).collect();
-        let partitions = partitions.into_iter().collect();
-        self.persist(records, PendingWrite::OffsetTombstones { token, partitions, answer }, turn);
-    }
-
-    fn tombstone(&self, partition: TopicPartition) -> GroupRecord {
-        GroupRecord::Offset { group_id: self.id.clone(), partition, value: None }
+    fn bury_offsets(&mut self, partitions: BTreeSet<TopicPartition>, turn: &mut Turn) {
+        let (records, write) = OffsetWrite::tombstones(&self.id, None, partitions, Vec::new());
+        self.persist(records, PendingWrite::Offsets(write), turn);
     }
 
     /// Partitions whose offset is committed, pending in a transaction, or on its way to the log.
     fn partitions_with_offsets(&self) -> BTreeSet<TopicPartition> {
-        let on_their_way = self.writes.iter().flat_map(|(_, write)| match write {
-            PendingWrite::Offsets { offsets, .. } => offsets.as_slice(),
-            _ => &[],
+        let on_their_way = self.writes.iter().filter_map(|(_, write)| match write {
+            PendingWrite::Offsets(write) => Some(write.committing()),
+            _ => None,
         });
-        self.offsets.partitions().chain(on_their_way.map(|(partition, _)| partition)).cloned().collect()
+        self.offsets.partitions().chain(on_their_way.flatten()).cloned().collect()
     }
 }

@@ -88,6 +88,7 @@ impl Scenario {
                     self.written.extend(records);
                     self.held.push_back(token);
                 }
+                Effect::ResolveRegexes { .. } => unreachable!("of the other protocol"),
             }
         }
         if let Some(group) = self.coordinator.group(&self.group_id) {

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::group::{ClassicGroup, Turn};
+use super::group::ClassicGroup;
 use super::state::GroupState;
 use super::write::PendingWrite;
 use crate::base::ErrorCode;
-use crate::coordinator::effect::{Response, SyncResponse};
+use crate::coordinator::effect::{Response, SyncResponse, Turn};
 use crate::coordinator::event::SyncRequest;
 use crate::coordinator::ids::{MemberId, RequestToken, ShortText};
 

@@ -158,6 +158,7 @@ fn code(response: &Response) -> String {
         Response::Sync(response) => response.error,
         Response::Heartbeat(error) | Response::DeleteGroup(error) => *error,
         Response::Leave(response) => response.members.iter().map(|member| member.error).find(|e| !e.is_none()).unwrap_or(response.error),
+        Response::ConsumerHeartbeat(_) => unreachable!("of the other protocol"),
         Response::CommitOffsets(errors) => errors[0],
         Response::DeleteOffsets(response) => response.partitions.first().copied().unwrap_or(response.error),
     };

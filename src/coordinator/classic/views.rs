@@ -10,11 +10,16 @@ use super::state::GroupState;
 use crate::base::TopicId;
 use crate::coordinator::event::TopicPartition;
 use crate::coordinator::offsets::FetchedOffset;
-use crate::coordinator::views::{DescribedGroup, DescribedMember, ListedGroup};
+use crate::coordinator::views::{DescribedGroup, DescribedMember, GroupType, ListedGroup};
 
 impl ClassicGroup {
     pub fn list(&self) -> ListedGroup {
-        ListedGroup { group_id: self.id.clone(), protocol_type: self.protocol_type.clone().unwrap_or_default(), state: self.state }
+        ListedGroup {
+            group_id: self.id.clone(),
+            protocol_type: self.protocol_type.clone().unwrap_or_default(),
+            state: self.state.name(),
+            group_type: GroupType::Classic,
+        }
     }
 
     pub fn describe(&self) -> DescribedGroup {

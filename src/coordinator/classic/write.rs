@@ -7,31 +7,39 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::group::{ClassicGroup, Turn};
+use super::group::ClassicGroup;
 use super::membership::Terms;
 use super::state::GroupState;
 use crate::base::ErrorCode;
-use crate::coordinator::effect::{DeleteOffsetsResponse, Effect, JoinResponse, Response};
-use crate::coordinator::event::TopicPartition;
+use crate::coordinator::effect::{Effect, JoinResponse, Response, Turn};
 use crate::coordinator::ids::{MemberId, PersistToken, RequestToken};
-use crate::coordinator::offsets::CommittedOffset;
+use crate::coordinator::offset_write::{OffsetWrite, group_write_error};
 use crate::coordinator::record_format::GroupRecord;
 
 /// What to do when a write is done.
 #[derive(Clone, Debug)]
 pub(super) enum PendingWrite {
     /// The leader's assignment of a generation.
-    Assignment { generation_id: i32, assignments: BTreeMap<MemberId, Bytes> },
+    Assignment {
+        generation_id: i32,
+        assignments: BTreeMap<MemberId, Bytes>,
+    },
     /// A static member under its new id.
-    StaticMember { generation_id: i32, new_id: MemberId, former: FormerMember, supports_skipping_assignment: bool },
+    StaticMember {
+        generation_id: i32,
+        new_id: MemberId,
+        former: FormerMember,
+        supports_skipping_assignment: bool,
+    },
     /// The last member left.
     EmptyGeneration,
-    /// `answer` has one code per requested partition: those without an error are in `offsets`, in order.
-    Offsets { token: RequestToken, offsets: Vec<(TopicPartition, CommittedOffset)>, answer: Vec<ErrorCode> },
-    /// Tombstones of offsets; no token if no client asked.
-    OffsetTombstones { token: Option<RequestToken>, partitions: Vec<TopicPartition>, answer: Vec<ErrorCode> },
+    /// Tombstones of the group of the other protocol that had this id.
+    Inheritance,
+    Offsets(OffsetWrite),
     /// Tombstones of everything; no token if no client asked.
-    GroupTombstone { token: Option<RequestToken> },
+    GroupTombstone {
+        token: Option<RequestToken>,
+    },
 }
 
 /// A static member before its replacement, to be put back if the write fails.
@@ -77,23 +85,9 @@ impl ClassicGroup {
             }
             // Nobody waits for it; without it the former generation comes back at the next load, and its sessions end.
             PendingWrite::EmptyGeneration => {}
-            PendingWrite::Offsets { token, offsets, mut answer } => {
-                match outcome {
-                    Ok(()) => offsets.into_iter().for_each(|(partition, offset)| self.offsets.set(partition, offset)),
-                    Err(error) => fail_all(&mut answer, commit_write_error(error)),
-                }
-                turn.respond(token, Response::CommitOffsets(answer));
-            }
-            PendingWrite::OffsetTombstones { token, partitions, mut answer } => {
-                match outcome {
-                    Ok(()) => partitions.iter().for_each(|partition| self.offsets.remove(partition)),
-                    Err(error) => fail_all(&mut answer, commit_write_error(error)),
-                }
-                if let Some(token) = token {
-                    let response = DeleteOffsetsResponse { error: ErrorCode::None, partitions: answer };
-                    turn.respond(token, Response::DeleteOffsets(response));
-                }
-            }
+            // Without them both groups come back at the next load, and the later one counts.
+            PendingWrite::Inheritance => {}
+            PendingWrite::Offsets(write) => write.finish(outcome, &mut self.offsets, turn),
             PendingWrite::GroupTombstone { token } => self.deleted(token, outcome, turn),
         }
     }
@@ -124,30 +118,5 @@ impl ClassicGroup {
         if let Some(token) = token {
             turn.respond(token, Response::Join(JoinResponse::error(error, MemberId::empty())));
         }
-    }
-}
-
-fn fail_all(answer: &mut [ErrorCode], error: ErrorCode) {
-    answer.iter_mut().filter(|code| code.is_none()).for_each(|code| *code = error);
-}
-
-/// What a client is told when the group's record could not be written: to look for the coordinator again, where that helps.
-pub(super) fn group_write_error(error: ErrorCode) -> ErrorCode {
-    match error {
-        ErrorCode::UnknownTopicOrPartition
-        | ErrorCode::NotEnoughReplicas
-        | ErrorCode::NotEnoughReplicasAfterAppend
-        | ErrorCode::RequestTimedOut => ErrorCode::CoordinatorNotAvailable,
-        ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
-        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge | ErrorCode::InvalidFetchSize => ErrorCode::UnknownServerError,
-        other => other,
-    }
-}
-
-/// The same for a commit, which can be too large of itself.
-fn commit_write_error(error: ErrorCode) -> ErrorCode {
-    match error {
-        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge | ErrorCode::InvalidFetchSize => ErrorCode::InvalidCommitOffsetSize,
-        other => group_write_error(other),
     }
 }

@@ -18,6 +18,19 @@ impl<'a> FieldReader<'a> {
         Ok((version, reader))
     }
 
+    /// The inside of a tagged field.
+    pub fn flexible(bytes: &'a [u8]) -> FieldReader<'a> {
+        FieldReader { left: bytes, flexible: true }
+    }
+
+    pub fn i8(&mut self, field: &'static str) -> Result<i8, RecordError> {
+        self.array(field).map(i8::from_be_bytes)
+    }
+
+    pub fn uuid(&mut self, field: &'static str) -> Result<[u8; 16], RecordError> {
+        self.array(field)
+    }
+
     pub fn i32(&mut self, field: &'static str) -> Result<i32, RecordError> {
         self.array(field).map(i32::from_be_bytes)
     }
@@ -94,7 +107,7 @@ impl<'a> FieldReader<'a> {
         self.run(field, length).map(Some)
     }
 
-    fn unsigned_varint(&mut self, field: &'static str) -> Result<u32, RecordError> {
+    pub fn unsigned_varint(&mut self, field: &'static str) -> Result<u32, RecordError> {
         let mut value = 0u64;
         for shift in [0, 7, 14, 21, 28] {
             let [byte] = self.array(field)?;

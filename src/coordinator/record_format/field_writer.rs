@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::coordinator::ids::TEXT_BYTES_MAX;
 
+#[derive(Default)]
 pub(super) struct FieldWriter {
     bytes: Vec<u8>,
 }
@@ -54,9 +55,33 @@ impl FieldWriter {
         self.bytes.extend(text.as_bytes());
     }
 
+    pub fn nullable_compact_text(&mut self, text: Option<&str>) {
+        match text {
+            Some(text) => self.compact_text(text),
+            None => self.unsigned_varint(0),
+        }
+    }
+
+    pub fn compact_bytes(&mut self, bytes: &[u8]) {
+        self.compact_count(bytes.len());
+        self.raw(bytes);
+    }
+
+    pub fn compact_count(&mut self, count: usize) {
+        self.unsigned_varint(u32::try_from(count + 1).expect("a field came in a request below 2 GiB"));
+    }
+
+    pub fn i8(&mut self, value: i8) {
+        self.bytes.extend(value.to_be_bytes());
+    }
+
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend(bytes);
+    }
+
     pub fn tagged(&mut self, tag: u32, bytes: &[u8]) {
         self.unsigned_varint(tag);
-        self.unsigned_varint(u32::try_from(bytes.len()).expect("a tagged field is small"));
+        self.unsigned_varint(u32::try_from(bytes.len()).expect("a field came in a request below 2 GiB"));
         self.bytes.extend(bytes);
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::timer::GroupClock;
+use super::topics::image_topics;
 use super::{GroupPartition, State, group_config};
 use crate::base::limits::DECOMPRESSED_BATCH_BYTES_MAX;
 use crate::base::{ErrorCode, LeaderEpoch, Offset, ProducerId};
@@ -60,6 +61,7 @@ impl Shard {
     /// From now on requests are let in.
     fn serve(self: &Rc<Self>, groups: &Rc<GroupPartition>, mut coordinator: GroupCoordinator, effects: Vec<Effect>) {
         coordinator.set_config(group_config(&self.broker_config()));
+        coordinator.set_topics(&image_topics(&self.image()));
         let deleted_topics = match &mut *groups.state.borrow_mut() {
             State::Loading { deleted_topics } => std::mem::take(deleted_topics),
             // It was given up while it was being loaded.
