@@ -318,6 +318,38 @@ fn groups_are_found_listed_described_and_deleted_in_every_version() {
     }
 }
 
+/// Kafka says nothing of the load to a heartbeat, and there are clients that end when they hear of it (aiokafka).
+#[test]
+fn a_heartbeat_is_answered_while_the_groups_are_loaded() {
+    // Both groups in one log.
+    let settings = [&QUICK[..2], &["--set", "offsets.topic.num.partitions=1"]].concat();
+    let mut broker = Broker::start(&settings);
+    let mut connection = broker.connect(0);
+    ask::create_topic(&mut connection, "t", 2, &[]);
+    assert_eq!(find_coordinator(&mut connection, newest::<FindCoordinatorRequest>(), "g", 0).0, NONE);
+    let joined = sole_member(&mut connection, "g");
+    // 12 MB take a while to read.
+    let partition = OffsetCommitRequestPartition::default().with_committed_metadata(Some(text(&"x".repeat(4_096))));
+    let partitions = vec![partition.clone(), partition.with_partition_index(1)];
+    let topic = OffsetCommitRequestTopic::default().with_name(ask::topic_name("t")).with_partitions(partitions);
+    let request =
+        OffsetCommitRequest::default().with_group_id(group("g-simple")).with_topics(vec![topic]).with_generation_id_or_member_epoch(-1);
+    for _ in 0..1_500 {
+        assert_eq!(connection.ask(9, &request).topics[0].partitions[0].error_code, NONE);
+    }
+    broker.kill();
+    broker.start_again(&settings);
+    let mut connection = broker.connect(0);
+    let mut was_loading = false;
+    wait_until("the group is loaded", || {
+        assert_eq!(heartbeat(&mut connection, 4, "g", &joined), NONE);
+        let (error, _) = fetch_offsets(&mut connection, newest::<OffsetFetchRequest>(), "g-simple", None);
+        was_loading |= error == ErrorCode::CoordinatorLoadInProgress.code();
+        error == NONE
+    });
+    assert!(was_loading, "the groups were loaded before the first heartbeat; write more");
+}
+
 #[test]
 fn a_second_member_rebalances_the_first_and_takes_over_when_it_falls_silent() {
     let (broker, mut first) = broker_with_groups(&["--set", "group.min.session.timeout.ms=500"]);
@@ -493,4 +525,116 @@ fn a_stop_waits_for_no_core_that_has_ended() {
     assert_eq!(connection.receive::<FetchRequest>(12).error_code, NONE);
     broker.stop();
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+/// The codes of Kafka 4.3's coordinator for what no sound client sends.
+#[test]
+fn bad_input_gets_kafkas_codes_and_harms_nobody() {
+    let (broker, mut connection) = broker_with_groups(&[]);
+    let member = sole_member(&mut connection, "g");
+    let code = |error: ErrorCode| error.code();
+    // The other core than the connection's, as well as its own.
+    for core in 0..2 {
+        let connection = &mut broker.connect(core);
+        let refused_join = |connection: &mut Connection, request: &JoinGroupRequest| connection.ask(9, request).error_code;
+        assert_eq!(refused_join(connection, &join_request(9, "", "")), code(ErrorCode::InvalidGroupId));
+        for timeout_ms in [i32::MIN, -1, 0, 5_999, 1_800_001, i32::MAX] {
+            let request = join_request(9, "g", "").with_session_timeout_ms(timeout_ms);
+            assert_eq!(refused_join(connection, &request), code(ErrorCode::InvalidSessionTimeout), "{timeout_ms}");
+        }
+        assert_eq!(refused_join(connection, &join_request(9, "g", "nobody")), code(ErrorCode::UnknownMemberId));
+        assert_eq!(refused_join(connection, &join_request(9, "unknown", "nobody")), code(ErrorCode::UnknownMemberId));
+        let instance = join_request(9, "g", "nobody").with_group_instance_id(Some(text("i")));
+        assert_eq!(refused_join(connection, &instance), code(ErrorCode::UnknownMemberId));
+        for wrong in [
+            join_request(9, "g", "").with_protocol_type(text("connect")),
+            join_request(9, "g", "").with_protocols(Vec::new()),
+            join_request(9, "fresh", "").with_protocols(Vec::new()),
+            join_request(9, "fresh", "").with_protocol_type(text("")),
+        ] {
+            assert_eq!(refused_join(connection, &wrong), code(ErrorCode::InconsistentGroupProtocol));
+        }
+
+        let stale = member.clone().with_generation_id(member.generation_id - 1);
+        let future = member.clone().with_generation_id(i32::MAX);
+        let stranger = member.clone().with_member_id(text("nobody"));
+        for (wrong, error) in
+            [(&stale, ErrorCode::IllegalGeneration), (&future, ErrorCode::IllegalGeneration), (&stranger, ErrorCode::UnknownMemberId)]
+        {
+            assert_eq!(heartbeat(connection, 4, "g", wrong), code(error));
+            assert_eq!(sync(connection, 5, "g", wrong, &[]).error_code, code(error));
+            assert_eq!(commit(connection, 9, "g", Some(wrong), 0, 1), code(error));
+        }
+        assert_eq!(heartbeat(connection, 4, "unknown", &member), code(ErrorCode::UnknownMemberId));
+        assert_eq!(sync(connection, 5, "unknown", &member, &[]).error_code, code(ErrorCode::UnknownMemberId));
+        assert_eq!(commit(connection, 9, "unknown", Some(&member), 0, 1), code(ErrorCode::GroupIdNotFound));
+        assert_eq!(commit(connection, 8, "unknown", Some(&member), 0, 1), code(ErrorCode::IllegalGeneration));
+        assert_eq!(commit(connection, 9, "g", None, 0, 1), code(ErrorCode::UnknownMemberId), "a group with members takes no simple commit");
+        assert_eq!(leave(connection, 5, "unknown", "nobody"), code(ErrorCode::UnknownMemberId));
+        assert_eq!(leave(connection, 5, "g", "nobody"), code(ErrorCode::UnknownMemberId));
+
+        assert_eq!(heartbeat(connection, 4, "", &member), code(ErrorCode::InvalidGroupId));
+        assert_eq!(sync(connection, 5, "", &member, &[]).error_code, code(ErrorCode::InvalidGroupId));
+        assert_eq!(connection.ask(5, &LeaveGroupRequest::default()).error_code, code(ErrorCode::InvalidGroupId));
+        assert_eq!(connection.ask(0, &OffsetDeleteRequest::default()).error_code, code(ErrorCode::InvalidGroupId));
+        // Simple consumers have always been allowed to have no group id.
+        assert_eq!(commit(connection, 9, "", None, 0, 1), NONE);
+        assert_eq!(fetch_offsets(connection, 9, "", None), (NONE, vec![(0, 1)]));
+    }
+    assert_eq!(heartbeat(&mut connection, 4, "g", &member), NONE, "the member noticed nothing");
+}
+
+#[test]
+fn metadata_of_offsets_has_a_limit_and_the_others_are_committed() {
+    let (_broker, mut connection) = broker_with_groups(&["--set", "offset.metadata.max.bytes=10"]);
+    let partition = |index: i32, metadata: &str| {
+        let partition = OffsetCommitRequestPartition::default().with_partition_index(index).with_committed_offset(7);
+        partition.with_committed_metadata(Some(text(metadata)))
+    };
+    let partitions = vec![partition(0, "01234567890"), partition(1, "0123456789")];
+    let topic = OffsetCommitRequestTopic::default().with_name(ask::topic_name("t")).with_partitions(partitions);
+    let request = OffsetCommitRequest::default().with_group_id(group("g")).with_generation_id_or_member_epoch(-1).with_topics(vec![topic]);
+    let codes: Vec<i16> = connection.ask(9, &request).topics[0].partitions.iter().map(|partition| partition.error_code).collect();
+    assert_eq!(codes, [ErrorCode::OffsetMetadataTooLarge.code(), NONE]);
+    assert_eq!(committed(&mut connection, "g"), [(1, 7)]);
+}
+
+#[test]
+fn a_full_group_turns_further_members_away_until_one_leaves() {
+    let (broker, mut first) = broker_with_groups(&["--set", "group.max.size=1"]);
+    let member = sole_member(&mut first, "g");
+    let mut second = broker.connect(1);
+    assert_eq!(join(&mut second, 9, "g", "").error_code, ErrorCode::GroupMaxSizeReached.code());
+    assert_eq!(join(&mut second, 3, "g", "").error_code, ErrorCode::GroupMaxSizeReached.code());
+    assert_eq!(heartbeat(&mut first, 4, "g", &member), NONE);
+    assert_eq!(leave(&mut first, 5, "g", &member.member_id), NONE);
+    assert_eq!(join(&mut second, 9, "g", "").error_code, NONE);
+}
+
+#[test]
+fn an_assignment_that_is_none_goes_its_way_and_one_too_large_is_refused() {
+    let (_broker, mut connection) = broker_with_groups(&[]);
+    // Kafka does not look into it either: a leader may assign what it likes.
+    let joined = join(&mut connection, 9, "g", "");
+    let id = joined.member_id.to_string();
+    let garbage: &'static [u8] = &[0xff; 100];
+    assert_eq!(&sync(&mut connection, 5, "g", &joined, &[(&id, garbage), ("nobody", b"lost")]).assignment[..], garbage);
+    assert_eq!(&describe(&mut connection, 6, "g").groups[0].members[0].member_assignment[..], garbage);
+    assert_eq!(commit(&mut connection, 9, "g", Some(&joined), 0, 3), NONE);
+    // Subscriptions that cannot be read may be of any topic, so no offset may be deleted under them.
+    let partition = OffsetDeleteRequestPartition::default().with_partition_index(0);
+    let topic = OffsetDeleteRequestTopic::default().with_name(ask::topic_name("t")).with_partitions(vec![partition]);
+    let deleted = connection.ask(0, &OffsetDeleteRequest::default().with_group_id(group("g")).with_topics(vec![topic]));
+    assert_eq!(deleted.topics[0].partitions[0].error_code, ErrorCode::GroupSubscribedToTopic.code());
+
+    // A group is one record, and max.message.bytes bounds it: the sync fails, the group goes on.
+    let joined = join(&mut connection, 9, "large", "");
+    let id = joined.member_id.to_string();
+    let large: &'static [u8] = Box::leak(vec![1; 2 << 20].into_boxed_slice());
+    let refused = sync(&mut connection, 5, "large", &joined, &[(&id, large)]);
+    assert_eq!((refused.error_code, refused.assignment.len()), (ErrorCode::UnknownServerError.code(), 0));
+    assert_eq!(heartbeat(&mut connection, 4, "large", &joined), ErrorCode::RebalanceInProgress.code());
+    let joined = join(&mut connection, 9, "large", &id);
+    assert_eq!((joined.error_code, joined.generation_id), (NONE, 2));
+    assert_eq!(&sync(&mut connection, 5, "large", &joined, &[(&id, b"small")]).assignment[..], b"small");
 }

@@ -1,6 +1,9 @@
 //! What people use: settings, preflight, admin commands.
 
 pub mod cluster;
+pub mod completions;
+pub mod configs;
+pub mod groups;
 pub mod preflight;
 pub mod refusal;
 pub mod settings;

@@ -8,6 +8,8 @@ use kafka_protocol::protocol::StrBytes;
 use crate::net::client::ClientError;
 
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const NON_EMPTY_GROUP: i16 = 68;
+const GROUP_ID_NOT_FOUND: i16 = 69;
 /// LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR.
 const TRANSIENT: [i16; 5] = [5, 6, 14, 15, 16];
 
@@ -52,6 +54,8 @@ pub fn check(name: &str, code: i16, message: Option<&StrBytes>) -> Result<(), Ad
     }
     let known = match code {
         UNKNOWN_TOPIC_OR_PARTITION => "there is no such topic".into(),
+        NON_EMPTY_GROUP => "the group has members; stop them first".into(),
+        GROUP_ID_NOT_FOUND => "there is no such group".into(),
         code => ResponseError::try_from_code(code).map_or("unknown error".into(), |error| error.to_string()),
     };
     let message = message.filter(|message| !message.is_empty()).map_or(known, |message| message.to_string());

@@ -1,8 +1,9 @@
 //! What the broker does with each Kafka request: one file per request.
 //!
 //! Runs on the core of the connection. Requests of one connection take effect in order, as in Kafka: Produce requests may be
-//! under way together; whatever comes behind another request that waits starts when that one has been answered.
+//! under way together; whatever comes behind another request that waits, or whose answer is large, starts when that one has been answered.
 
+mod alter_client_quotas;
 mod api_versions;
 mod authorized_operations;
 pub mod compatibility;
@@ -12,6 +13,7 @@ mod create_topics;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -44,6 +46,7 @@ use std::rc::Rc;
 
 use kafka_protocol::protocol::{Decodable, Encodable};
 
+use crate::cluster::client_quotas::QuotaKind;
 use crate::io::clock;
 use crate::net::response::Response;
 use crate::net::service::{ConnectionInfo, FrameTiming, Frames, Reply, Sent, Service};
@@ -54,6 +57,9 @@ use groups::Caller;
 use message::RequestInfo;
 use produce::{Next, ProduceTurn};
 use turns::Turns;
+
+/// Answers above this are made one at a time for each connection.
+const LARGE_ANSWER_BYTES: usize = 64 * 1024;
 
 /// Answers the requests of one core's connections.
 #[derive(Clone)]
@@ -88,11 +94,12 @@ impl Api {
                 }
             };
             if opened.info.key == versions::PRODUCE {
-                must_wait = produce.add(opened.info, opened.body, replies) == Next::MustWait;
+                let throttle_ms = self.produce_throttle_ms(&opened, frame.len());
+                must_wait = produce.add(opened.info, opened.body, throttle_ms, replies) == Next::MustWait;
             } else {
                 std::mem::replace(&mut produce, ProduceTurn::new(&self.shard)).finish(replies);
                 let reply = self.call(peer, opened, received_ns);
-                must_wait = matches!(reply, Reply::Later { .. });
+                must_wait = matches!(reply, Reply::Later { .. }) || is_large(&reply);
                 replies.push(reply);
             }
             if matches!(replies.last(), Some(Reply::Close(_))) {
@@ -148,7 +155,8 @@ impl Api {
         match open(frame) {
             Ok(opened) if opened.info.key == versions::PRODUCE => {
                 let mut produce = ProduceTurn::new(&self.shard);
-                produce.add(opened.info, opened.body, replies);
+                let throttle_ms = self.produce_throttle_ms(&opened, frame.len());
+                produce.add(opened.info, opened.body, throttle_ms, replies);
                 produce.finish(replies);
             }
             Ok(opened) => replies.push(self.call(peer, opened, received_ns)),
@@ -156,12 +164,23 @@ impl Api {
         }
     }
 
+    /// Counts a Produce request, as large as it is, if something limits its client.
+    fn produce_throttle_ms(&self, opened: &Opened<'_>, frame_bytes: usize) -> i32 {
+        let limited = self.shard.quotas.client(QuotaKind::Produce, opened.client_id);
+        let Some(client) = limited else { return 0 };
+        let throttle_ms = client.record(&self.shard, frame_bytes);
+        if throttle_ms > 0 {
+            self.shard.count_throttle(throttle_ms);
+        }
+        throttle_ms
+    }
+
     fn call(&self, peer: Peer, opened: Opened<'_>, received_ns: u64) -> Reply {
         let Opened { info, client_id, body } = opened;
         let shard = self.shard.clone();
         let version = info.version;
         match info.key {
-            versions::FETCH => fetch::handle(&shard, info, body, received_ns),
+            versions::FETCH => fetch::handle(&shard, info, client_id, body, received_ns),
             versions::LIST_OFFSETS => later(info, body, |request| list_offsets::handle(shard, version, request)),
             versions::METADATA => later(info, body, |request| metadata::handle(shard, version, request)),
             versions::OFFSET_COMMIT => later(info, body, |request| offset_commit::handle(shard, version, request)),
@@ -191,6 +210,8 @@ impl Api {
             }
             versions::CONSUMER_GROUP_DESCRIBE => later(info, body, |request| consumer_group_describe::handle(shard, version, request)),
             versions::DESCRIBE_LOG_DIRS => later(info, body, |request| describe_log_dirs::handle(shard, version, request)),
+            versions::DESCRIBE_CLIENT_QUOTAS => now(info, body, |request| describe_client_quotas::handle(&shard.image(), request)),
+            versions::ALTER_CLIENT_QUOTAS => later(info, body, |request| alter_client_quotas::handle(shard, request)),
             versions::DESCRIBE_CLUSTER => now(info, body, |request| describe_cluster::handle(&shard.image(), version, request)),
             versions::DESCRIBE_TOPIC_PARTITIONS => now(info, body, |request| describe_topic_partitions::handle(&shard, request)),
             key => unreachable!("api key {key} stands in the table of versions and has no handler"),
@@ -215,6 +236,12 @@ impl Service for Api {
     fn sent(&self, _connection: &ConnectionInfo, sent: Sent) {
         self.shard.histograms.record(Stage::Send, sent.sent_ns.saturating_sub(sent.ready_ns));
     }
+}
+
+/// Whether the answer takes so much memory that it should be sent before there is another: the requests of a fetch session are tiny, whatever their
+/// answers are.
+fn is_large(reply: &Reply) -> bool {
+    matches!(reply, Reply::Now(response) if response.bytes_held() > LARGE_ANSWER_BYTES)
 }
 
 /// Whose requests they are.

@@ -47,6 +47,8 @@ pub const DESCRIBE_CONFIGS: i16 = 32;
 pub const DESCRIBE_LOG_DIRS: i16 = 35;
 pub const DELETE_GROUPS: i16 = 42;
 pub const OFFSET_DELETE: i16 = 47;
+pub const DESCRIBE_CLIENT_QUOTAS: i16 = 48;
+pub const ALTER_CLIENT_QUOTAS: i16 = 49;
 pub const DESCRIBE_CLUSTER: i16 = 60;
 pub const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
 pub const CONSUMER_GROUP_DESCRIBE: i16 = 69;
@@ -58,7 +60,7 @@ pub const APIS: &[ApiRow] = &[
         advertised_min: 0,
         ..row(PRODUCE, "Produce", PRODUCE_MIN, 13, "advertised from 0 (KAFKA-18659); 0–2 are answered UNSUPPORTED_VERSION")
     },
-    row(FETCH, "Fetch", 4, 18, "full fetches: session id 0 is always answered (KIP-227)"),
+    row(FETCH, "Fetch", 4, 18, "with sessions (KIP-227): 1000 for each core by default, valid at the core that made them"),
     row(LIST_OFFSETS, "ListOffsets", 1, 10, "by timestamp, earliest, latest, max timestamp, local earliest; no tiered storage"),
     row(METADATA, "Metadata", 0, 13, ""),
     row(OFFSET_COMMIT, "OffsetCommit", 2, 9, ""),
@@ -80,6 +82,15 @@ pub const APIS: &[ApiRow] = &[
     row(DESCRIBE_LOG_DIRS, "DescribeLogDirs", 1, 4, "each broker lists its own partitions; one directory per node"),
     row(DELETE_GROUPS, "DeleteGroups", 0, 2, ""),
     row(OFFSET_DELETE, "OffsetDelete", 0, 0, ""),
+    row(DESCRIBE_CLIENT_QUOTAS, "DescribeClientQuotas", 0, 1, ""),
+    row(
+        ALTER_CLIENT_QUOTAS,
+        "AlterClientQuotas",
+        0,
+        1,
+        "producer_byte_rate and consumer_byte_rate of client ids and users; every client is the user ANONYMOUS. Rates are of the whole node; \
+         request_percentage, controller_mutation_rate and quotas of addresses are refused",
+    ),
     row(DESCRIBE_CLUSTER, "DescribeCluster", 0, 2, ""),
     row(CONSUMER_GROUP_HEARTBEAT, "ConsumerGroupHeartbeat", 0, 1, ""),
     row(CONSUMER_GROUP_DESCRIBE, "ConsumerGroupDescribe", 0, 1, ""),

@@ -3,6 +3,9 @@
 //! Pure, any thread. A value comes from the first of: set at run time for this broker, set at run time for all brokers, set at
 //! the start (`--set`, the file), the default. Topic names are accepted too (`segment.bytes` for `log.segment.bytes`).
 
+use std::collections::BTreeMap;
+
+use super::absent_settings::{kafka_names, why_absent};
 use super::image::Configs;
 use super::setting::{Kind, Setting, SettingError, Support, Synonym, Value};
 use super::topic_config::{Source, TOPIC_SETTINGS, topic_setting};
@@ -51,6 +54,22 @@ pub const BROKER_SETTINGS: &[Setting] = &[
         "The most members a consumer group may have."),
     own("group.min.session.timeout.ms", Kind::Int(1, INT_MAX), "6000",
         "The shortest session timeout that a member of a group may ask for."),
+    own("log.cleaner.backoff.ms", Kind::Long(0, MAX), "15000",
+        "How long the cleaner waits when there is no log to clean."),
+    own("log.cleaner.dedupe.buffer.size", Kind::Long(1 << 20, MAX), "134217728",
+        "The most memory that the cleaner's map of keys takes, 24 bytes for each key. What does not fit is left to the next cleaning."),
+    own("log.cleaner.enable", Kind::Boolean, "true",
+        "Whether compacted topics are cleaned, __consumer_offsets included."),
+    own("log.cleaner.io.buffer.load.factor", Kind::Double(0.01, 1.0), "0.9",
+        "How full the map of keys may get."),
+    supported("log.cleaner.io.buffer.size", Kind::Int(0, INT_MAX), "524288",
+        "How much the cleaner reads and writes at once.",
+        Support::Stored("the cleaner reads and writes 1 MiB at once, or one batch")),
+    own("log.cleaner.io.max.bytes.per.second", Kind::Double(1.0, f64::MAX), "33554432",
+        "How many bytes the cleaner reads and writes in a second. Apache Kafka sets no bound by default; here it is 32 MiB, so that cleaning is not felt by producers."),
+    supported("log.cleaner.threads", Kind::Int(0, INT_MAX), "1",
+        "How many logs are cleaned at a time.",
+        Support::Stored("one log of a node is cleaned at a time, by one thread of low priority")),
     own("log.flush.offset.checkpoint.interval.ms", Kind::Int(0, INT_MAX), "60000",
         "How often the recovery points are written down."),
     supported("log.flush.start.offset.checkpoint.interval.ms", Kind::Int(0, INT_MAX), "60000",
@@ -59,6 +78,8 @@ pub const BROKER_SETTINGS: &[Setting] = &[
     supported("log.retention.check.interval.ms", Kind::Long(1, MAX), "300000",
         "How often segments are looked through for some that may go.",
         Support::Stored("retention is looked after once a second")),
+    own("max.incremental.fetch.session.cache.slots", Kind::Int(0, INT_MAX), "1000",
+        "The most fetch sessions that each core keeps. 0: every fetch is a full one."),
     own("max.request.partition.size.limit", Kind::Int(1, INT_MAX), "2000",
         "The most partitions that one answer to DescribeTopicPartitions describes."),
     own("num.partitions", Kind::Int(1, INT_MAX), "1",
@@ -111,6 +132,7 @@ pub struct BrokerConfig {
     pub default_replication_factor: i16,
     pub delete_topics: bool,
     pub fetch_bytes_max: usize,
+    pub fetch_sessions_max: usize,
     pub recovery_point_checkpoint_ms: i64,
     pub log_start_checkpoint_ms: i64,
     pub retention_check_ms: i64,
@@ -118,8 +140,20 @@ pub struct BrokerConfig {
     /// Partitions in one answer to DescribeTopicPartitions.
     pub request_partitions_max: i32,
     pub request_bytes_max: usize,
+    pub cleaner: CleanerSettings,
     pub groups: GroupSettings,
     layers: Layers,
+}
+
+/// What governs the cleaner of compacted topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanerSettings {
+    pub enabled: bool,
+    pub backoff_ms: i64,
+    pub map_bytes_max: usize,
+    /// How full the map may get.
+    pub map_load_percent: u8,
+    pub bytes_per_second: u64,
 }
 
 /// What governs consumer groups and their offsets.
@@ -190,12 +224,20 @@ impl BrokerConfig {
             default_replication_factor: long("default.replication.factor") as i16,
             delete_topics: layers.boolean("delete.topic.enable"),
             fetch_bytes_max: long("fetch.max.bytes") as usize,
+            fetch_sessions_max: long("max.incremental.fetch.session.cache.slots") as usize,
             recovery_point_checkpoint_ms: long("log.flush.offset.checkpoint.interval.ms"),
             log_start_checkpoint_ms: long("log.flush.start.offset.checkpoint.interval.ms"),
             retention_check_ms: long("log.retention.check.interval.ms"),
             partitions_default: long("num.partitions") as i32,
             request_partitions_max: long("max.request.partition.size.limit") as i32,
             request_bytes_max: long("socket.request.max.bytes") as usize,
+            cleaner: CleanerSettings {
+                enabled: layers.boolean("log.cleaner.enable"),
+                backoff_ms: long("log.cleaner.backoff.ms"),
+                map_bytes_max: usize::try_from(long("log.cleaner.dedupe.buffer.size")).unwrap_or(usize::MAX),
+                map_load_percent: (layers.double("log.cleaner.io.buffer.load.factor") * 100.0).round() as u8,
+                bytes_per_second: layers.double("log.cleaner.io.max.bytes.per.second") as u64,
+            },
             groups,
             layers,
         })
@@ -313,6 +355,13 @@ impl Layers {
         }
     }
 
+    fn double(&self, name: &str) -> f64 {
+        match self.value(name) {
+            Value::Double(number) => number,
+            other => unreachable!("{name} is a number in the table; it came out as {other:?}"),
+        }
+    }
+
     fn boolean(&self, name: &str) -> bool {
         self.value(name) == Value::Boolean(true)
     }
@@ -349,7 +398,10 @@ fn broker_name(name: &str, value: &str) -> Result<&'static str, SettingError> {
             let synonym = setting.synonyms.first();
             synonym.map(|synonym| synonym.name).ok_or_else(|| SettingError::new(name, "it has no broker-wide default; set it on a topic"))
         }
-        Err(_) => Err(SettingError::unknown(name, "broker or topic setting", known_names())),
+        Err(_) => Err(match why_absent(name) {
+            Some(reason) => SettingError::new(name, format!("Apache Kafka has this setting, this broker does not: {reason}")),
+            None => SettingError::unknown(name, "broker or topic setting", known_names()),
+        }),
     }
 }
 
@@ -375,6 +427,24 @@ pub fn check_values(configs: &Configs) -> Result<(), SettingError> {
     normalise(configs).map(drop)
 }
 
+/// Every name of Kafka's that stands for a flag here, with the flag.
+pub fn flags() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ELSEWHERE.iter().copied()
+}
+
+/// Every broker setting of Kafka's that this broker refuses whatever the value, by reason.
+pub fn refused() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let mut refused: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for name in kafka_names().filter(|name| !is_known(name)) {
+        refused.entry(why_absent(name).unwrap_or("")).or_default().push(name);
+    }
+    refused
+}
+
+fn is_known(name: &str) -> bool {
+    known_names().any(|known| known == name) || flags().any(|(kafka, _)| kafka == name)
+}
+
 /// Every name that `--set` accepts.
 pub fn known_names() -> impl Iterator<Item = &'static str> {
     let synonyms = TOPIC_SETTINGS.iter().flat_map(|setting| setting.synonyms.iter().map(|synonym| synonym.name));
@@ -392,6 +462,17 @@ mod tests {
 
     fn default_of(broker: &BrokerConfig, name: &str) -> (Option<String>, Source) {
         broker.topic_default(topic_setting(name).unwrap())
+    }
+
+    #[test]
+    fn every_setting_of_kafkas_is_accepted_or_refused_with_a_reason() {
+        let without: Vec<_> = refused().remove("").unwrap_or_default();
+        assert!(without.is_empty(), "add these to a table: {without:?}");
+        // The other way round: nothing here has a name that Kafka does not know.
+        let topic_names: Vec<&str> = TOPIC_SETTINGS.iter().map(|setting| setting.name).collect();
+        for name in known_names().chain(flags().map(|(kafka, _)| kafka)).filter(|name| !topic_names.contains(name)) {
+            assert!(kafka_names().any(|kafkas| kafkas == name), "{name}");
+        }
     }
 
     #[test]
@@ -445,6 +526,12 @@ mod tests {
                 "group.min.session.timeout.ms",
                 "1800001",
                 "group.min.session.timeout.ms: 1800001 ms is more than group.max.session.timeout.ms (1800000 ms)",
+            ),
+            (
+                "num.replica.fetchers",
+                "4",
+                "num.replica.fetchers: Apache Kafka has this setting, this broker does not: every partition has one replica, so nothing is \
+                 fetched by followers or moved between directories",
             ),
             ("remote.storage.enable", "false", "remote.storage.enable: it has no broker-wide default; set it on a topic"),
         ] {

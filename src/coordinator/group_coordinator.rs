@@ -197,7 +197,7 @@ impl GroupCoordinator {
             Event::ConsumerHeartbeat { request, .. } if exists || request.member_epoch == 0 => self.check_room(exists)?,
             Event::ConsumerHeartbeat { .. } => return Err(ErrorCode::GroupIdNotFound),
             Event::CommitOffsets { request, .. } => self.check_commit(exists, request)?,
-            Event::Sync { .. } | Event::Heartbeat { .. } | Event::Leave { .. } if group_id.is_empty() => {
+            Event::Sync { .. } | Event::Heartbeat { .. } | Event::Leave { .. } | Event::DeleteOffsets { .. } if group_id.is_empty() => {
                 return Err(ErrorCode::InvalidGroupId);
             }
             Event::Sync { .. } | Event::Heartbeat { .. } | Event::Leave { .. } if !exists => return Err(ErrorCode::UnknownMemberId),

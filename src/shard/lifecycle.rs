@@ -44,6 +44,8 @@ pub struct PartitionCheckpoint {
     pub high_watermark: Offset,
     /// Only where the log's start is not its first segment's.
     pub log_start_offset: Option<Offset>,
+    /// Only of compacted topics: the first offset that is not cleaned yet.
+    pub first_dirty_offset: Option<Offset>,
 }
 
 /// What a core gives back when it stops.
@@ -68,6 +70,7 @@ impl Shard {
         let before = self.image.replace(Rc::new(change.image.clone()));
         *self.broker_config.borrow_mut() = Rc::new(change.broker_config);
         self.topic_configs.borrow_mut().clear();
+        self.quotas.set(&change.image.client_quotas);
         for opened in change.opened {
             self.take_over(&change.image, opened);
         }

@@ -5,6 +5,7 @@
 
 pub mod calls;
 pub mod counters;
+pub mod fetch_session;
 pub mod groups;
 pub mod histograms;
 mod housekeeping;
@@ -14,6 +15,7 @@ pub mod message;
 mod news;
 pub mod partition;
 mod producer_ids;
+pub mod quotas;
 pub mod reads;
 mod router;
 #[cfg(test)]
@@ -32,6 +34,7 @@ use crate::cluster::topic_config::TopicConfig;
 use crate::io::mesh::MeshEnd;
 use calls::{CallId, Calls};
 use counters::Counters;
+use fetch_session::cache::FetchSessionCache;
 use groups::Groups;
 use histograms::StageHistograms;
 pub use lifecycle::{ImageChange, OpenedPartition, PartitionCheckpoint, StoppedCore, StoppedLog};
@@ -40,6 +43,7 @@ pub use message::ReplyTo;
 use news::News;
 use partition::{Partition, PartitionKey};
 use producer_ids::ProducerIds;
+use quotas::Quotas;
 use waits::Waits;
 
 /// One core's state. Every task of the core holds an `Rc` of it.
@@ -47,8 +51,11 @@ pub struct Shard {
     pub core: CoreId,
     pub calls: Calls,
     pub waits: Rc<Waits>,
+    /// The fetch sessions that were made here.
+    pub fetch_sessions: RefCell<FetchSessionCache>,
     pub counters: Counters,
     pub histograms: StageHistograms,
+    pub quotas: Quotas,
     mesh: MeshEnd<Message>,
     /// The control thread's place in the mesh.
     control_node: usize,
@@ -85,9 +92,11 @@ impl Shard {
         let shard = Rc::new(Shard {
             core,
             waits: Waits::new(calls.clone()),
+            fetch_sessions: RefCell::default(),
             calls,
             counters: Counters::default(),
             histograms: StageHistograms::default(),
+            quotas: Quotas::new(&image.client_quotas),
             control_node: mesh.nodes() - 1,
             mesh,
             image: RefCell::new(Rc::new(image.clone())),

@@ -4,6 +4,7 @@
 //! above the high watermark; the high watermark never falls while the partition is open.
 
 mod background;
+mod cleaning;
 mod extent;
 mod flush;
 
@@ -18,11 +19,12 @@ use crate::io::FileRange;
 use crate::io::clock;
 use crate::log::{Log, LogError, OffsetAndPosition, ReadOutcome, SegmentOpening};
 use crate::replication::{Leadership, PartitionReplication};
-use crate::shard::calls::Call;
+use crate::shard::calls::{Call, CallId};
 use crate::shard::histograms::Stage;
-use crate::shard::waits::Watcher;
+use crate::shard::waits::{Listener, Watcher};
 use crate::shard::{PartitionCheckpoint, Shard, counters};
 use crate::wire::batch::Batch;
+pub use cleaning::{CleaningCandidate, Overdue};
 pub use extent::LogExtent;
 use flush::FlushState;
 
@@ -70,6 +72,8 @@ struct State {
     flush: FlushState,
     /// A background job of this log is with a helper thread.
     jobs_under_way: bool,
+    /// The cleaner, which waits for a segment to be in its place.
+    swap_call: Option<CallId>,
 }
 
 /// What one append of batches came to.
@@ -147,6 +151,7 @@ impl Partition {
                 watchers: HashSet::new(),
                 flush: FlushState::default(),
                 jobs_under_way: false,
+                swap_call: None,
             })),
         })
     }
@@ -204,6 +209,7 @@ impl Partition {
             recovery_point: state.log.recovery_point(),
             high_watermark: state.high_watermark.offset,
             log_start_offset: state.log.log_start_offset_to_checkpoint(),
+            first_dirty_offset: state.log.first_dirty_offset_to_checkpoint(),
         })
     }
 
@@ -311,9 +317,14 @@ impl State {
         TimedOffset { offset, timestamp: Timestamp::NONE, leader_epoch }
     }
 
-    /// Whom to tell of so many more readable bytes.
-    fn watchers_of(&self, readable_bytes: u64) -> Vec<Watcher> {
-        if readable_bytes > 0 { self.watchers.iter().copied().collect() } else { Vec::new() }
+    /// Whom to tell of so many more readable bytes. Sessions are told once.
+    fn watchers_of(&mut self, readable_bytes: u64) -> Vec<Watcher> {
+        if readable_bytes == 0 {
+            return Vec::new();
+        }
+        let watchers = self.watchers.iter().copied().collect();
+        self.watchers.retain(|watcher| matches!(watcher.listener, Listener::Fetch(_)));
+        watchers
     }
 
     /// The leader has everything below `position` as durably as the topic asks, so consumers may read it once the in-sync replicas
@@ -336,7 +347,7 @@ impl State {
 /// The one place where a log's errors become Kafka's.
 pub(super) fn error_code(error: &LogError) -> ErrorCode {
     match error {
-        LogError::Offline { .. } | LogError::Host { .. } => ErrorCode::KafkaStorageError,
+        LogError::Offline { .. } | LogError::Host { .. } | LogError::Replaced { .. } => ErrorCode::KafkaStorageError,
         LogError::BatchLargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
         LogError::Corrupt(_) => ErrorCode::CorruptMessage,
         LogError::NotInOrder { .. } => ErrorCode::UnknownServerError,

@@ -9,10 +9,12 @@
 
 use std::mem::size_of;
 
+use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
@@ -124,7 +126,7 @@ const fn array(element: &'static Kind) -> Field {
 }
 
 /// Every request that may be given to `kafka-protocol`.
-pub static SHAPES: [Shape; 25] = [
+pub static SHAPES: [Shape; 27] = [
     LIST_OFFSETS,
     METADATA,
     OFFSET_COMMIT,
@@ -146,6 +148,8 @@ pub static SHAPES: [Shape; 25] = [
     DESCRIBE_LOG_DIRS,
     DELETE_GROUPS,
     OFFSET_DELETE,
+    DESCRIBE_CLIENT_QUOTAS,
+    ALTER_CLIENT_QUOTAS,
     DESCRIBE_CLUSTER,
     CONSUMER_GROUP_HEARTBEAT,
     CONSUMER_GROUP_DESCRIBE,
@@ -520,6 +524,50 @@ const OFFSET_DELETE: Shape = Shape {
             ],
             memory_bytes: size_of::<OffsetDeleteRequestTopic>(),
         })),
+    ]),
+};
+
+const DESCRIBE_CLIENT_QUOTAS: Shape = Shape {
+    api_key: 48,
+    versions: (0, 1),
+    body: body(&[
+        array(&Kind::Structure(&Structure {
+            fields: &[
+                TEXT,                   // entity type
+                INT8,                   // match type
+                TEXT.nullable_since(0), // match
+            ],
+            memory_bytes: size_of::<ComponentData>(),
+        })),
+        BOOL, // strict
+    ]),
+};
+
+const ALTER_CLIENT_QUOTAS: Shape = Shape {
+    api_key: 49,
+    versions: (0, 1),
+    body: body(&[
+        array(&Kind::Structure(&Structure {
+            fields: &[
+                array(&Kind::Structure(&Structure {
+                    fields: &[
+                        TEXT,                   // entity type
+                        TEXT.nullable_since(0), // entity name
+                    ],
+                    memory_bytes: size_of::<EntityData>(),
+                })),
+                array(&Kind::Structure(&Structure {
+                    fields: &[
+                        TEXT,                  // key
+                        field(Kind::Fixed(8)), // value, a double
+                        BOOL,                  // remove
+                    ],
+                    memory_bytes: size_of::<OpData>(),
+                })),
+            ],
+            memory_bytes: size_of::<EntryData>(),
+        })),
+        BOOL, // validate only
     ]),
 };
 

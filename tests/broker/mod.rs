@@ -11,6 +11,7 @@
 pub mod ask;
 pub mod connection;
 pub mod load;
+pub mod members;
 pub mod random;
 
 use std::ffi::OsStr;

@@ -25,21 +25,29 @@ class BrokerFailed(Exception):
     """The broker did not start, did not stop, or stopped with a code other than 0."""
 
 
+given_ports = set()
+
+
 def free_ports(count):
     """The first of `count` consecutive ports that nothing listens on, below the range from which the kernel hands out ports.
 
-    PAGEWIRE_TEST_PORTS=FIRST-LAST says where to look; without it every process begins elsewhere."""
+    None is given twice by one process: a broker that is being restarted comes back to its own. PAGEWIRE_TEST_PORTS=FIRST-LAST says
+    where to look; without it every process begins elsewhere."""
     start = 20_000 + (os.getpid() * 37) % 9_000
     end = start + 3_000
     if given := os.environ.get("PAGEWIRE_TEST_PORTS"):
         start, end = map(int, given.split("-"))
-    for first in range(start, end - count + 1, count):
+    for first in range(start, end - count + 1):
+        wanted = range(first, first + count)
+        if not given_ports.isdisjoint(wanted):
+            continue
         try:
-            held = [socket.create_server(("127.0.0.1", first + index)) for index in range(count)]
+            held = [socket.create_server(("127.0.0.1", port)) for port in wanted]
         except OSError:
             continue
         for one in held:
             one.close()
+        given_ports.update(wanted)
         return first
     raise BrokerFailed(f"no {count} free ports in a row from {start} on")
 
@@ -150,21 +158,21 @@ class Broker:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def start(kind, data_dir, cores="0", advertise="per-core", settings=None, port=None):
-    """The broker that a test was told to use: "pagewire", or "kafka", which knows neither cores nor advertising, nor takes a port."""
+def start(kind, data_dir, cores="0", advertise="per-core", settings=None, port=None, node_id=1):
+    """The broker that a test was told to use: "pagewire", or "kafka", which knows neither cores nor advertising, nor takes a port or an id."""
     if kind == "kafka":
         return start_kafka(data_dir, settings)
-    return start_pagewire(data_dir, cores, advertise, settings, port=port)
+    return start_pagewire(data_dir, cores, advertise, settings, port=port, node_id=node_id)
 
 
-def start_pagewire(data_dir, cores="0", advertise="per-core", settings=None, log_path=None, binary=None, port=None):
+def start_pagewire(data_dir, cores="0", advertise="per-core", settings=None, log_path=None, binary=None, port=None, node_id=1):
     """`cores` as `serve` takes it: one executor per entry, each on the CPU it names; they listen on consecutive ports from `port` on."""
     binary = binary or os.environ.get("PAGEWIRE_BINARY") or tools.ROOT / "target" / "release" / "pagewire"
     count = len(cores.split(","))
     first = port or free_ports(count)
     listening = count if advertise == "per-core" else 1
     command = [str(binary), "serve", "--cores", cores, "--listen", f"127.0.0.1:{first}", "--advertise", advertise]
-    command += ["--data-dir", str(data_dir)]
+    command += ["--data-dir", str(data_dir), "--node-id", str(node_id)]
     for name, value in (settings or {}).items():
         command += ["--set", f"{name}={value}"]
     log_path = log_path or pathlib.Path(data_dir).with_suffix(".broker.log")

@@ -1,0 +1,140 @@
+//! Large groups and many groups: a rebalance of everybody goes through, and each member, group and offset costs little memory.
+//!
+//! `TEST_MEMBERS`, `TEST_PARTITIONS`, `TEST_GROUPS` and `TEST_OFFSETS` ask for the full size (`scripts/soak` does);
+//! `docs/measurements.md` has what came out.
+
+mod broker;
+
+use std::time::Instant;
+
+use broker::members::{self, Member, assignment, finish_rebalance, group_id, heartbeat, join_first, send_joins};
+use broker::{Broker, Connection, PATIENCE, ask};
+use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::{DescribeGroupsRequest, OffsetCommitRequest};
+use kafka_protocol::protocol::StrBytes;
+use pagewire::base::ErrorCode;
+
+const DESCRIBE_GROUPS: i16 = 5;
+const OFFSET_COMMIT: i16 = 9;
+/// Anonymous memory of the broker. Generous: a page here and there is the allocator's.
+const MEMBER_BYTES_MAX: u64 = 32 << 10;
+const GROUP_BYTES_MAX: u64 = 32 << 10;
+const OFFSET_BYTES_MAX: u64 = 1 << 10;
+/// As many partitions are there. The others are only assigned, which is all the same to a coordinator: making one takes a disk's sync.
+const TOPIC_PARTITIONS_MAX: usize = 1000;
+
+fn asked(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+/// Commits an offset of each of these partitions of "t".
+fn commit(connection: &mut Connection, group: &str, member: (&StrBytes, i32), partitions: impl Iterator<Item = i32>) {
+    let partition = |index| {
+        let partition = OffsetCommitRequestPartition::default().with_partition_index(index).with_committed_offset(i64::from(index));
+        partition.with_committed_metadata(Some(StrBytes::default()))
+    };
+    let topic = OffsetCommitRequestTopic::default().with_name(ask::topic_name("t")).with_partitions(partitions.map(partition).collect());
+    let (id, generation) = member;
+    let request = OffsetCommitRequest::default().with_group_id(group_id(group)).with_generation_id_or_member_epoch(generation);
+    let answer = connection.ask(OFFSET_COMMIT, &request.with_member_id(id.clone()).with_topics(vec![topic]));
+    assert!(answer.topics.iter().flat_map(|topic| &topic.partitions).all(|partition| partition.error_code == 0), "{answer:?}");
+}
+
+/// A first group, so that what the broker makes once is not weighed.
+fn warm_up(broker: &Broker, count: usize) {
+    let mut members = join_first((0..count).map(|number| broker.connect(number % 2)).collect(), "first");
+    finish_rebalance(&mut members, "first", |number| assignment("t", number as i32..number as i32 + 1));
+    for Member { connection, id, generation, .. } in &mut members {
+        commit(connection, "first", (id, *generation), 0..1);
+    }
+}
+
+/// What the broker holds more than before, for each of `count`.
+fn bytes_each(broker: &Broker, before: u64, count: usize) -> u64 {
+    broker.anonymous_bytes().saturating_sub(before) / count as u64
+}
+
+#[test]
+fn a_large_group_forms_rebalances_and_commits() {
+    const GROUP: &str = "large";
+    let (count, partitions) = (asked("TEST_MEMBERS", 100), asked("TEST_PARTITIONS", 1000));
+    let existing = partitions.min(TOPIC_PARTITIONS_MAX) as i32;
+    let share_of = |number: usize| (number * partitions / count) as i32..((number + 1) * partitions / count) as i32;
+    let share = |number: usize| assignment("t", share_of(number));
+
+    let broker = Broker::start(&["--set", "group.initial.rebalance.delay.ms=0", "--set", "offsets.topic.num.partitions=2"]);
+    let mut connection = broker.connect(0);
+    ask::create_topic(&mut connection, "t", existing, &[]);
+    members::await_coordinator(&mut connection, GROUP);
+    let mut connections: Vec<Connection> = (0..count).map(|number| broker.connect(number % 2)).collect();
+    connections.iter_mut().for_each(|connection| members::await_coordinator(connection, GROUP));
+    warm_up(&broker, 10);
+
+    let before = broker.anonymous_bytes();
+    let mut members = join_first(connections, GROUP);
+    finish_rebalance(&mut members, GROUP, share);
+    let member_bytes = bytes_each(&broker, before, count);
+    assert!(member_bytes < MEMBER_BYTES_MAX, "{member_bytes} bytes per member");
+
+    for (number, Member { connection, id, generation, .. }) in members.iter_mut().enumerate() {
+        commit(connection, GROUP, (id, *generation), share_of(number).filter(|index| *index < existing));
+    }
+    let ms = rebalance(&mut members, GROUP, share);
+    assert!(members.iter_mut().all(|member| heartbeat(member, GROUP) == 0));
+    let described = connection.ask(DESCRIBE_GROUPS, &DescribeGroupsRequest::default().with_groups(vec![group_id(GROUP)]));
+    assert_eq!((described.groups[0].group_state.as_str(), described.groups[0].members.len()), ("Stable", count));
+    eprintln!("{count} members, {partitions} partitions: rebalanced in {ms} ms; {member_bytes} bytes of memory per member");
+}
+
+/// Everybody rejoins and gets a share: milliseconds from the first JoinGroup to the last SyncGroup's answer.
+fn rebalance(members: &mut [Member], group: &str, share: impl Fn(usize) -> bytes::Bytes) -> u128 {
+    let described = members[0].connection.ask(DESCRIBE_GROUPS, &DescribeGroupsRequest::default().with_groups(vec![group_id(group)]));
+    assert_eq!(described.groups[0].group_state.as_str(), "Stable");
+    // A leader that rejoins starts a rebalance; from the others it would be a question for the generation that is.
+    let leader = members.iter().position(|member| member.is_leader).expect("one of them leads");
+    members.swap(0, leader);
+    let begun = Instant::now();
+    let (first, others) = members.split_at_mut(1);
+    send_joins(first, group);
+    while heartbeat(&mut others[0], group) != ErrorCode::RebalanceInProgress.code() {
+        assert!(begun.elapsed() < PATIENCE, "the rebalance does not begin");
+    }
+    send_joins(others, group);
+    finish_rebalance(members, group, share);
+    begun.elapsed().as_millis()
+}
+
+#[test]
+fn many_groups_live_on_one_node() {
+    let (groups, offsets) = (asked("TEST_GROUPS", 100), asked("TEST_OFFSETS", 10) as i32);
+    let broker = Broker::start(&["--set", "group.initial.rebalance.delay.ms=0", "--set", "offsets.topic.num.partitions=2"]);
+    let mut connection = broker.connect(0);
+    ask::create_topic(&mut connection, "t", offsets, &[]);
+    members::await_coordinator(&mut connection, "any");
+    warm_up(&broker, 1);
+    let names: Vec<String> = (0..groups).map(|number| format!("group-{number}")).collect();
+
+    let before = broker.anonymous_bytes();
+    let begun = Instant::now();
+    let mut joined = Vec::new();
+    for name in &names {
+        // Alone in its group: its JoinGroup waits for nobody, so one connection serves all.
+        let mut member = join_first(vec![connection], name);
+        finish_rebalance(&mut member, name, |_| assignment("t", 0..offsets));
+        let Member { connection: mut back, id, generation, .. } = member.pop().expect("there is one");
+        commit(&mut back, name, (&id, generation), 0..offsets);
+        joined.push((id, generation));
+        connection = back;
+    }
+    let (ms, bytes) = (begun.elapsed().as_millis(), bytes_each(&broker, before, groups));
+    let bytes_max = GROUP_BYTES_MAX + offsets as u64 * OFFSET_BYTES_MAX;
+    assert!(bytes < bytes_max, "{bytes} bytes per group");
+    for (name, (id, generation)) in names.iter().zip(joined) {
+        let mut member = Member { connection, id, generation, is_leader: true };
+        assert_eq!(heartbeat(&mut member, name), 0, "{name}");
+        connection = member.connection;
+    }
+    eprintln!(
+        "{groups} groups of one member and {offsets} offsets: formed one after the other in {ms} ms; {bytes} bytes of memory per group"
+    );
+}
