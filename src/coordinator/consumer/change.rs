@@ -97,7 +97,9 @@ impl ConsumerGroup {
         for record in undo.into_iter().rev() {
             self.memory.apply(record);
         }
+        // Whatever was concluded from the cluster's topics has to be concluded again.
         self.checked_version = None;
+        self.regex_refresh.forget();
         self.align_timers(now_ms);
     }
 }

@@ -27,6 +27,13 @@ pub(super) struct RegexRefresh {
     metadata_version: Option<i64>,
 }
 
+impl RegexRefresh {
+    /// What was found could not be kept: it is looked for again.
+    pub(super) fn forget(&mut self) {
+        self.metadata_version = None;
+    }
+}
+
 /// A pattern as a program that runs in time linear in the topic's name.
 ///
 /// # Errors
