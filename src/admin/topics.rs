@@ -1,4 +1,4 @@
-//! `pagewire topics`: list, create, describe and delete topics of any broker that speaks Kafka's protocol.
+//! `pagewire topics`: list, create, describe, move and delete topics of any broker that speaks Kafka's protocol.
 //!
 //! Main thread. Invariant: what is printed with `--json` is one JSON value on standard output, and errors go elsewhere.
 
@@ -14,11 +14,12 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use serde::Serialize;
 
+use super::moves::{self, PartitionName};
 use crate::base::TopicId;
 use crate::net::client::{Client, ClientError};
 
 /// How long the broker may take for a change.
-const CHANGE_TIMEOUT_MS: i32 = 30_000;
+pub(super) const CHANGE_TIMEOUT_MS: i32 = 30_000;
 /// DescribeConfigs: a topic's settings.
 const TOPIC_RESOURCE: i8 = 2;
 /// DescribeConfigs: the value is the topic's own.
@@ -58,6 +59,15 @@ pub enum TopicsCommand {
     Describe {
         #[arg(required = true)]
         names: Vec<String>,
+    },
+    /// Move partitions to another core of their node while clients go on; no byte is copied
+    Move {
+        /// Such as orders-3; may be repeated
+        #[arg(required = true, value_name = "TOPIC-PARTITION")]
+        partitions: Vec<PartitionName>,
+        /// The number of the core, from 0
+        #[arg(long)]
+        core: u16,
     },
     /// Delete topics with everything in them
     Delete {
@@ -138,6 +148,7 @@ pub fn run(bootstrap: &str, command: &TopicsCommand) -> Result<Outcome, TopicsEr
             }
             Ok(Outcome::Described(topics))
         }
+        TopicsCommand::Move { partitions, core } => moves::run(&mut client, partitions, *core),
         TopicsCommand::Create { .. } => create(&mut client, command),
         TopicsCommand::Delete { names, if_exists } => delete(&mut client, names, *if_exists),
     }
@@ -248,11 +259,11 @@ fn delete(client: &mut Client, names: &[String], if_exists: bool) -> Result<Outc
     refused.map_or(Ok(Outcome::Done { done }), Err)
 }
 
-fn topic_name(name: &str) -> TopicName {
+pub(super) fn topic_name(name: &str) -> TopicName {
     TopicName(StrBytes::from_string(name.into()))
 }
 
-fn check(name: &str, error_code: i16, message: Option<&StrBytes>) -> Result<(), TopicsError> {
+pub(super) fn check(name: &str, error_code: i16, message: Option<&StrBytes>) -> Result<(), TopicsError> {
     if error_code == 0 {
         return Ok(());
     }

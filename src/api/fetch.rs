@@ -49,11 +49,11 @@ pub fn handle(shard: &Rc<Shard>, info: RequestInfo, body: &[u8], received_ns: u6
 }
 
 /// Waits until there is enough or `deadline_ns` has come. `answers`: what a first look found, if it could look.
-async fn wait(shard: Rc<Shard>, plan: Plan, answers: Option<Vec<ReadAnswer>>, deadline_ns: u64) -> Option<Response> {
+async fn wait(shard: Rc<Shard>, mut plan: Plan, answers: Option<Vec<ReadAnswer>>, deadline_ns: u64) -> Option<Response> {
     let started_ns = clock::monotonic_ns();
     let mut answers = match answers {
         Some(answers) => answers,
-        None => shard.read_all(&plan.reads, plan.bytes_max).await,
+        None => shard.read_all(&mut plan.reads, plan.bytes_max).await,
     };
     let mut waited = false;
     while !plan.is_satisfied_by(&answers) && !shard.is_stopping() {
@@ -63,7 +63,7 @@ async fn wait(shard: Rc<Shard>, plan: Plan, answers: Option<Vec<ReadAnswer>>, de
         }
         waited = true;
         wait_for_bytes(&shard, &plan, &answers, Duration::from_nanos(left_ns)).await;
-        answers = shard.read_all(&plan.reads, plan.bytes_max).await;
+        answers = shard.read_all(&mut plan.reads, plan.bytes_max).await;
     }
     if waited {
         counters::add(&shard.counters.fetches_waited, 1);
@@ -99,7 +99,7 @@ impl Watch {
                 for (key, seen) in partitions {
                     match owner.partition(key) {
                         Some(partition) => partition.watch(owner, watcher, seen),
-                        // Deleted meanwhile: reading again says so.
+                        // Deleted or moved meanwhile: reading again says so.
                         None => owner.tell_watchers([watcher], u64::MAX),
                     }
                 }

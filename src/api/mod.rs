@@ -3,8 +3,12 @@
 //! Runs on the core of the connection. Requests of one connection take effect in order, as in Kafka: Produce requests may be
 //! under way together; whatever comes behind another request that waits starts when that one has been answered.
 
+mod alter_configs;
+mod alter_partition_reassignments;
 mod api_versions;
 pub mod compatibility;
+mod config_resource;
+mod create_partitions;
 mod create_topics;
 mod delete_groups;
 mod delete_topics;
@@ -21,6 +25,7 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod message;
 mod metadata;
 mod offset_commit;
@@ -178,6 +183,13 @@ impl Api {
             versions::INIT_PRODUCER_ID => later(info, body, |request| init_producer_id::handle(shard, request)),
             versions::OFFSET_FOR_LEADER_EPOCH => later(info, body, |request| offset_for_leader_epoch::handle(shard, request)),
             versions::DESCRIBE_CONFIGS => now(info, body, |request| describe_configs::handle(&shard, version, request)),
+            versions::ALTER_CONFIGS => later(info, body, |request| alter_configs::replace(shard, request)),
+            versions::CREATE_PARTITIONS => later(info, body, |request| create_partitions::handle(shard, request)),
+            versions::INCREMENTAL_ALTER_CONFIGS => later(info, body, |request| alter_configs::incremental(shard, request)),
+            versions::ALTER_PARTITION_REASSIGNMENTS => {
+                later(info, body, |request| alter_partition_reassignments::handle(shard, version, request))
+            }
+            versions::LIST_PARTITION_REASSIGNMENTS => now(info, body, list_partition_reassignments::answer),
             versions::DESCRIBE_CLUSTER => now(info, body, |request| describe_cluster::handle(&shard.image(), version, request)),
             key => unreachable!("api key {key} stands in the table of versions and has no handler"),
         }

@@ -43,7 +43,12 @@ pub const DELETE_TOPICS: i16 = 20;
 pub const INIT_PRODUCER_ID: i16 = 22;
 pub const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
 pub const DESCRIBE_CONFIGS: i16 = 32;
+pub const ALTER_CONFIGS: i16 = 33;
+pub const CREATE_PARTITIONS: i16 = 37;
 pub const DELETE_GROUPS: i16 = 42;
+pub const INCREMENTAL_ALTER_CONFIGS: i16 = 44;
+pub const ALTER_PARTITION_REASSIGNMENTS: i16 = 45;
+pub const LIST_PARTITION_REASSIGNMENTS: i16 = 46;
 pub const OFFSET_DELETE: i16 = 47;
 pub const DESCRIBE_CLUSTER: i16 = 60;
 
@@ -71,7 +76,18 @@ pub const APIS: &[ApiRow] = &[
     row(INIT_PRODUCER_ID, "InitProducerId", 0, 5, "idempotent producers; a transactional id is refused"),
     row(OFFSET_FOR_LEADER_EPOCH, "OffsetForLeaderEpoch", 2, 4, ""),
     row(DESCRIBE_CONFIGS, "DescribeConfigs", 1, 4, ""),
+    row(ALTER_CONFIGS, "AlterConfigs", 0, 2, "of topics and brokers"),
+    row(CREATE_PARTITIONS, "CreatePartitions", 0, 3, "refused for __consumer_offsets: its groups would lose their offsets"),
     row(DELETE_GROUPS, "DeleteGroups", 0, 2, ""),
+    row(INCREMENTAL_ALTER_CONFIGS, "IncrementalAlterConfigs", 0, 1, "of topics and brokers; in force when the answer leaves"),
+    row(
+        ALTER_PARTITION_REASSIGNMENTS,
+        "AlterPartitionReassignments",
+        0,
+        1,
+        "moves partitions between the cores of the node; done when answered. With `--advertise per-node`: `pagewire topics move`",
+    ),
+    row(LIST_PARTITION_REASSIGNMENTS, "ListPartitionReassignments", 0, 0, "always empty: a move is done when it is answered"),
     row(OFFSET_DELETE, "OffsetDelete", 0, 0, ""),
     row(DESCRIBE_CLUSTER, "DescribeCluster", 0, 2, ""),
 ];

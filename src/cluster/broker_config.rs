@@ -3,12 +3,17 @@
 //! Pure, any thread. A value comes from the first of: set at run time for this broker, set at run time for all brokers, set at
 //! the start (`--set`, the file), the default. Topic names are accepted too (`segment.bytes` for `log.segment.bytes`).
 
+use std::collections::BTreeMap;
+
 use super::image::Configs;
 use super::setting::{Kind, Setting, SettingError, Support, Synonym, Value};
-use super::topic_config::{Source, TOPIC_SETTINGS, topic_setting};
+use super::topic_config::{Described, Set, Source, TOPIC_SETTINGS, topic_setting};
+use crate::base::BrokerId;
 
 const MAX: i64 = i64::MAX;
 const INT_MAX: i64 = i32::MAX as i64;
+const NO_LIMIT: &str = "9223372036854775807";
+const ONE_REPLICA: Support = Support::Stored("every partition has one replica, so nothing is replicated yet");
 
 /// The settings of the broker itself, in order of name. Those that only give a topic setting its default stand in
 /// [`TOPIC_SETTINGS`] as synonyms.
@@ -25,6 +30,8 @@ pub const BROKER_SETTINGS: &[Setting] = &[
         "Whether clients may delete topics."),
     own("fetch.max.bytes", Kind::Int(1024, INT_MAX), "57671680",
         "The most bytes one fetch answer carries, whatever the client asks for."),
+    supported("follower.replication.throttled.rate", Kind::Long(0, MAX), NO_LIMIT,
+        "How many bytes per second followers on this broker may fetch for throttled replicas.", ONE_REPLICA),
     own("group.initial.rebalance.delay.ms", Kind::Int(0, INT_MAX), "3000",
         "How long an empty consumer group waits for more members after the first."),
     own("group.max.session.timeout.ms", Kind::Int(1, INT_MAX), "1800000",
@@ -33,6 +40,8 @@ pub const BROKER_SETTINGS: &[Setting] = &[
         "The most members a consumer group may have."),
     own("group.min.session.timeout.ms", Kind::Int(1, INT_MAX), "6000",
         "The shortest session timeout that a member of a group may ask for."),
+    supported("leader.replication.throttled.rate", Kind::Long(0, MAX), NO_LIMIT,
+        "How many bytes per second leaders on this broker may send for throttled replicas.", ONE_REPLICA),
     own("log.flush.offset.checkpoint.interval.ms", Kind::Int(0, INT_MAX), "60000",
         "How often the recovery points are written down."),
     supported("log.flush.start.offset.checkpoint.interval.ms", Kind::Int(0, INT_MAX), "60000",
@@ -56,10 +65,18 @@ pub const BROKER_SETTINGS: &[Setting] = &[
         "The number of replicas of __consumer_offsets, when it is made."),
     own("offsets.topic.segment.bytes", Kind::Int(1_048_576, INT_MAX), "104857600",
         "The segment size of __consumer_offsets, when it is made."),
+    supported("replica.alter.log.dirs.io.max.bytes.per.second", Kind::Long(0, MAX), NO_LIMIT,
+        "How many bytes per second a move between log directories may copy.",
+        Support::Stored("there is one data directory, and a move between cores copies nothing")),
     supported("socket.request.max.bytes", Kind::Int(1, INT_MAX), "104857600",
         "The largest request accepted; a client that announces more is disconnected.",
         Support::DefaultOnly("the limit is built in")),
 ];
+
+/// Those of the above that Kafka changes while it runs (`DynamicBrokerConfig.AllDynamicConfigs` and the quotas of `DynamicConfig.Broker`). Whoever
+/// lists one here reads it at each use, not once at the start.
+const DYNAMIC: &[&str] =
+    &["follower.replication.throttled.rate", "leader.replication.throttled.rate", "replica.alter.log.dirs.io.max.bytes.per.second"];
 
 /// Settings of Kafka that have another name here, and that people look for.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -168,15 +185,20 @@ impl BrokerConfig {
         })
     }
 
+    /// The settings in force for one broker: these, which were given at the start, under what was set at run time. What was stored and is not legal
+    /// any more, after a change of release, counts as not set.
+    pub fn of_broker(&self, stored: &BTreeMap<Option<BrokerId>, Configs>, broker: BrokerId) -> BrokerConfig {
+        let legal = |layer: Option<BrokerId>| -> Configs {
+            let configs = stored.get(&layer).into_iter().flatten();
+            configs.filter(|(name, value)| check_dynamic(name, value).is_ok()).map(|(name, value)| (name.clone(), value.clone())).collect()
+        };
+        self.with_dynamic(&legal(None), &legal(Some(broker))).unwrap_or_else(|_| self.clone())
+    }
+
     /// What topics get that do not override `setting`, in units of the topic setting, and where it comes from.
     pub fn topic_default(&self, setting: &Setting) -> (Option<String>, Source) {
-        let layers = [
-            (&self.layers.this_broker, Source::DynamicBroker),
-            (&self.layers.all_brokers, Source::DynamicDefaultBroker),
-            (&self.layers.at_start, Source::StaticBroker),
-        ];
         for synonym in setting.synonyms {
-            for (layer, source) in layers {
+            for (layer, source) in self.layers.all() {
                 if let Some(text) = layer.get(synonym.name) {
                     return (Some(converted(text, synonym.multiplier)), source);
                 }
@@ -185,11 +207,39 @@ impl BrokerConfig {
         (setting.default.map(String::from), Source::Default)
     }
 
-    /// The broker's own settings with their effective value and source, for DescribeConfigs and for `serve`'s own listing.
-    pub fn describe(&self) -> Vec<super::topic_config::Described> {
-        let own = BROKER_SETTINGS.iter().map(|setting| {
-            let (value, source) = self.layers.find(setting);
-            super::topic_config::Described { setting, value, source }
+    /// Where a topic setting is set on this broker, first what counts first, the default last.
+    pub fn synonyms_of_topic(&self, setting: &Setting) -> Vec<Set> {
+        let names = || setting.synonyms.iter().map(|synonym| synonym.name);
+        let mut found = self.layers.set(names());
+        let default = names().next().zip(setting.default);
+        found.extend(default.map(|(name, value)| Set { name, value: value.into(), source: Source::Default }));
+        found
+    }
+
+    /// Every setting of the broker with its effective value and where it is set, in order of name.
+    pub fn describe(&self) -> Vec<Described> {
+        let own = BROKER_SETTINGS.iter().map(|setting| self.describe_one(setting.name, setting, setting.default));
+        let of_topics = TOPIC_SETTINGS.iter().flat_map(|setting| {
+            let named = setting.synonyms.iter().enumerate();
+            // The default is told in the unit that Kafka counts in; the coarser ones have none of their own.
+            named.map(|(at, synonym)| self.describe_one(synonym.name, setting, setting.default.filter(|_| at == 0)))
+        });
+        let mut described: Vec<Described> = own.chain(of_topics).collect();
+        described.sort_by_key(|described| described.name);
+        described
+    }
+
+    fn describe_one(&self, name: &'static str, setting: &'static Setting, default: Option<&'static str>) -> Described {
+        let mut synonyms = self.layers.set(std::iter::once(name));
+        synonyms.extend(default.map(|value| Set { name, value: value.into(), source: Source::Default }));
+        Described::new(name, setting, is_read_only(name), synonyms)
+    }
+
+    /// What was set at run time for all brokers.
+    pub fn describe_defaults(&self) -> Vec<Described> {
+        let own = self.describe().into_iter().filter_map(|described| {
+            let synonyms = described.synonyms.into_iter().filter(|set| set.source == Source::DynamicDefaultBroker).collect::<Vec<_>>();
+            (!synonyms.is_empty()).then(|| Described::new(described.name, described.setting, described.read_only, synonyms))
         });
         own.collect()
     }
@@ -225,20 +275,28 @@ impl GroupSettings {
 }
 
 impl Layers {
-    fn find(&self, setting: &Setting) -> (Option<String>, Source) {
-        let layers = [
+    /// The layers, first what counts first.
+    fn all(&self) -> [(&Configs, Source); 3] {
+        [
             (&self.this_broker, Source::DynamicBroker),
             (&self.all_brokers, Source::DynamicDefaultBroker),
             (&self.at_start, Source::StaticBroker),
-        ];
-        let set = layers.into_iter().find_map(|(layer, source)| Some((Some(layer.get(setting.name)?.clone()), source)));
-        set.unwrap_or((setting.default.map(String::from), Source::Default))
+        ]
+    }
+
+    /// Where any of `names` is set.
+    fn set(&self, names: impl Iterator<Item = &'static str> + Clone) -> Vec<Set> {
+        let layers = self.all().into_iter();
+        let found = layers
+            .flat_map(|(layer, source)| names.clone().filter_map(move |name| Some(Set { name, value: layer.get(name)?.clone(), source })));
+        found.collect()
     }
 
     fn value(&self, name: &str) -> Value {
         let setting = BROKER_SETTINGS.iter().find(|setting| setting.name == name).expect("the name stands in the table");
-        let text = self.find(setting).0.expect("every broker setting has a default");
-        setting.parse(&text).expect("normalise() has checked it")
+        let set = self.all().into_iter().find_map(|(layer, _)| layer.get(name).map(String::as_str));
+        let text = set.or(setting.default).expect("every broker setting has a default");
+        setting.parse(text).expect("normalise() has checked it")
     }
 
     fn integer(&self, name: &str) -> i64 {
@@ -251,6 +309,31 @@ impl Layers {
     fn boolean(&self, name: &str) -> bool {
         self.value(name) == Value::Boolean(true)
     }
+}
+
+/// Whether a broker setting counts at the start only.
+fn is_read_only(name: &str) -> bool {
+    let is_first_synonym = |setting: &Setting| setting.synonyms.first().is_some_and(|synonym| synonym.name == name);
+    !DYNAMIC.contains(&name) && !TOPIC_SETTINGS.iter().any(is_first_synonym)
+}
+
+/// Checks a setting that is to be changed while the broker runs.
+///
+/// # Errors
+/// The name is not known, the value not legal, or the setting is read at the start only; the reason says what to do instead.
+pub fn check_dynamic(name: &str, value: &str) -> Result<(), SettingError> {
+    let known = broker_name(name, value)?;
+    if known != name {
+        return Err(SettingError::new(name, format!("it is a topic's setting; the default of all topics is {known}")));
+    }
+    if !is_read_only(name) {
+        return Ok(());
+    }
+    let reason = match synonym(name) {
+        Some((setting, _)) => format!("it is read at the start only; set {} instead", setting.synonyms[0].name),
+        None => format!("it is read at the start only; give it to `pagewire serve` as --set {name}={value} and start the broker again"),
+    };
+    Err(SettingError::new(name, reason))
 }
 
 /// −1 means "no limit" in any unit.

@@ -9,6 +9,7 @@ mod flush;
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::HashSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::base::{CoreId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicName};
 use crate::cluster::image::{PartitionImage, TopicImage};
@@ -19,6 +20,7 @@ use crate::log::{Log, LogError, OffsetAndPosition, ReadOutcome, SegmentOpening};
 use crate::replication::{Leadership, PartitionReplication};
 use crate::shard::calls::Call;
 use crate::shard::histograms::Stage;
+use crate::shard::log_config::log_config;
 use crate::shard::waits::Watcher;
 use crate::shard::{PartitionCheckpoint, Shard, counters};
 use crate::wire::batch::Batch;
@@ -68,6 +70,8 @@ struct State {
     flush: FlushState,
     /// A background job of this log is with a helper thread.
     jobs_under_way: bool,
+    /// The partition is about to leave this core: no more jobs are given out here.
+    is_resting: bool,
 }
 
 /// What one append of batches came to.
@@ -122,7 +126,9 @@ pub enum TryRead {
 
 impl Partition {
     /// Takes a freshly opened log into service as its leader.
-    pub fn new(topic: &TopicImage, image: &PartitionImage, log: Log, config: Rc<TopicConfig>) -> Rc<Partition> {
+    pub fn new(topic: &TopicImage, image: &PartitionImage, mut log: Log, config: Rc<TopicConfig>) -> Rc<Partition> {
+        // The core's own settings count, not those of whoever opened it.
+        log.set_config(Arc::new(log_config(&config)));
         let high_watermark = log.end();
         let leadership = Leadership {
             leader: image.leader,
@@ -145,6 +151,7 @@ impl Partition {
                 watchers: HashSet::new(),
                 flush: FlushState::default(),
                 jobs_under_way: false,
+                is_resting: false,
             })),
         })
     }
@@ -165,6 +172,15 @@ impl Partition {
     /// This and all below: `NotLeaderOrFollower` if the partition was given up.
     pub fn config(&self) -> Result<Rc<TopicConfig>, ErrorCode> {
         Ok(self.state()?.config.clone())
+    }
+
+    /// New settings of the topic: they count from the next append or tick on.
+    pub fn set_config(&self, config: Rc<TopicConfig>) {
+        // One that was given up has no settings any more.
+        let Ok(mut state) = self.state_mut() else { return };
+        state.log.set_config(Arc::new(log_config(&config)));
+        state.replication.set_min_insync_replicas(config.min_insync_replicas);
+        state.config = config;
     }
 
     /// The offset that consumers may read up to, as ListOffsets answers it.
