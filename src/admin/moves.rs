@@ -6,7 +6,9 @@
 use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::{AlterPartitionReassignmentsRequest, BrokerId};
 
-use super::topics::{CHANGE_TIMEOUT_MS, Outcome, TopicsError, check, topic_name};
+use super::cluster::topic_name;
+use super::refusal::{AdminError, check};
+use super::topics::{CHANGE_TIMEOUT_MS, Outcome};
 use crate::base::{CoreId, PartitionIndex, TopicName};
 use crate::cluster::controller::replica_of_core;
 use crate::net::client::Client;
@@ -35,7 +37,7 @@ impl std::str::FromStr for PartitionName {
 }
 
 /// Moves the partitions and returns when they serve from their new core.
-pub(super) fn run(client: &mut Client, partitions: &[PartitionName], core: u16) -> Result<Outcome, TopicsError> {
+pub(super) fn run(client: &mut Client, partitions: &[PartitionName], core: u16) -> Result<Outcome, AdminError> {
     let replica = BrokerId(replica_of_core(CoreId(core)).0);
     let topics = partitions.iter().map(|partition| {
         let moved = ReassignablePartition::default().with_partition_index(partition.index.0).with_replicas(Some(vec![replica]));

@@ -15,16 +15,17 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::changes::{Change, Changes, Queue, Told};
 use super::checkpoints::Checkpoints;
 use super::cores::Cores;
-use super::helpers::{Helpers, Work};
+use super::helpers::{Helpers, LOG_DIR_ORDER, Work};
+use super::log_dir;
 use super::signals::{Signal, Signals};
 use crate::base::ErrorCode;
 use crate::base::limits::CHANGES_WAITING_MAX;
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::controller::{Answer, Refusal};
 use crate::cluster::image::MetadataImage;
-use crate::shard::CounterValues;
 use crate::shard::histograms::StageSnapshot;
 use crate::shard::message::{ControlRequest, Message};
+use crate::shard::{CounterValues, ReplyTo};
 
 /// What the loop tells its owner about.
 pub trait Reports {
@@ -50,6 +51,7 @@ pub async fn run(control: Control, reports: impl Reports) -> std::io::Result<()>
     let (change_sender, change_receiver) = unbounded_channel();
     let checkpoint_every = Duration::from_millis(broker_config.recovery_point_checkpoint_ms.max(1) as u64);
     let checkpoints = Rc::new(Checkpoints::default());
+    let directory = DataDirectory { path: data_dir.clone(), checkpoints: checkpoints.clone() };
     let waiting = Rc::new(Cell::new(0));
     let queue = Queue { waiting: waiting.clone(), finished: change_sender.downgrade() };
     let changes = Changes::new(cores.clone(), checkpoints.clone(), data_dir.clone(), broker_config, image, queue);
@@ -65,7 +67,7 @@ pub async fn run(control: Control, reports: impl Reports) -> std::io::Result<()>
             tokio::select! {
                 waited = cores.wait() => {
                     waited?;
-                    receive(&cores, &mut helpers, (&change_sender, &waiting), &mut running);
+                    receive(&cores, &mut helpers, (&change_sender, &waiting), &mut running, &directory);
                 }
                 done = helpers.next_done() => cores.send(done.reply.core, done.reply.message(done.answer)),
                 _ = checkpoint.tick() => {
@@ -128,8 +130,38 @@ impl Running {
     }
 }
 
+/// The data directory, as far as cores ask about it.
+struct DataDirectory {
+    path: PathBuf,
+    checkpoints: Rc<Checkpoints>,
+}
+
+impl DataDirectory {
+    fn write_log_starts(&self, cores: &Rc<Cores>, asker: ReplyTo) {
+        let (checkpoints, cores, path) = (self.checkpoints.clone(), cores.clone(), self.path.clone());
+        spawn_local(async move { checkpoints.write_log_starts(&cores, &path, asker).await });
+    }
+
+    fn look(&self, reply: ReplyTo) -> Work {
+        let path = self.path.clone();
+        let look = move || {
+            log_dir::describe(&path).map_err(|error| {
+                tracing::error!("cannot look at {}: {error}", path.display());
+                ErrorCode::KafkaStorageError
+            })
+        };
+        Work { order: LOG_DIR_ORDER, run: Box::new(move || Box::new(look())), reply }
+    }
+}
+
 /// Handles what has come.
-fn receive(cores: &Rc<Cores>, helpers: &mut Helpers, (changes, waiting): (&UnboundedSender<Told>, &Cell<usize>), running: &mut Running) {
+fn receive(
+    cores: &Rc<Cores>,
+    helpers: &mut Helpers,
+    (changes, waiting): (&UnboundedSender<Told>, &Cell<usize>),
+    running: &mut Running,
+    directory: &DataDirectory,
+) {
     cores.drain(|_from, message| match message {
         Message::Control(ControlRequest::Change { reply, .. }) if waiting.get() == CHANGES_WAITING_MAX => {
             let message = format!("{CHANGES_WAITING_MAX} changes of the metadata wait already; ask again in a while");
@@ -142,6 +174,8 @@ fn receive(cores: &Rc<Cores>, helpers: &mut Helpers, (changes, waiting): (&Unbou
             let _ = changes.send(Told::Change(Change { command, reply: Some(reply) }));
         }
         Message::Control(ControlRequest::Offload { order, work, reply }) => helpers.give(Work { order, run: work, reply }),
+        Message::Control(ControlRequest::CheckpointLogStarts { reply }) => directory.write_log_starts(cores, reply),
+        Message::Control(ControlRequest::DescribeLogDir { reply }) => helpers.give(directory.look(reply)),
         Message::Control(ControlRequest::Answered { question, answer }) => cores.answered(question, answer),
         Message::Control(ControlRequest::ConnectionsClosed) => running.connections_closed(cores),
         Message::Control(ControlRequest::Stopped) => running.cores -= 1,

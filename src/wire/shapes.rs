@@ -13,8 +13,11 @@ use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, Alte
 use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
+use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource as IncrementalResource, AlterableConfig as IncrementalConfig,
 };
@@ -127,7 +130,7 @@ const fn array(element: &'static Kind) -> Field {
 }
 
 /// Every request that may be given to `kafka-protocol`.
-pub static SHAPES: [Shape; 25] = [
+pub static SHAPES: [Shape; 28] = [
     LIST_OFFSETS,
     METADATA,
     OFFSET_COMMIT,
@@ -142,10 +145,12 @@ pub static SHAPES: [Shape; 25] = [
     API_VERSIONS,
     CREATE_TOPICS,
     DELETE_TOPICS,
+    DELETE_RECORDS,
     INIT_PRODUCER_ID,
     OFFSET_FOR_LEADER_EPOCH,
     DESCRIBE_CONFIGS,
     ALTER_CONFIGS,
+    DESCRIBE_LOG_DIRS,
     CREATE_PARTITIONS,
     DELETE_GROUPS,
     INCREMENTAL_ALTER_CONFIGS,
@@ -153,6 +158,7 @@ pub static SHAPES: [Shape; 25] = [
     LIST_PARTITION_REASSIGNMENTS,
     OFFSET_DELETE,
     DESCRIBE_CLUSTER,
+    DESCRIBE_TOPIC_PARTITIONS,
 ];
 
 const LIST_OFFSETS: Shape = Shape {
@@ -414,6 +420,27 @@ const DELETE_TOPICS: Shape = Shape {
     ]),
 };
 
+const DELETE_RECORDS: Shape = Shape {
+    api_key: 21,
+    versions: (0, 2),
+    body: body(&[
+        array(&Kind::Structure(&Structure {
+            fields: &[
+                TEXT, // name
+                array(&Kind::Structure(&Structure {
+                    fields: &[
+                        INT32, // partition index
+                        INT64, // offset
+                    ],
+                    memory_bytes: size_of::<DeleteRecordsPartition>(),
+                })),
+            ],
+            memory_bytes: size_of::<DeleteRecordsTopic>(),
+        })),
+        INT32, // timeout ms
+    ]),
+};
+
 const INIT_PRODUCER_ID: Shape = Shape {
     api_key: 22,
     versions: (0, 5),
@@ -507,6 +534,19 @@ const CREATE_PARTITIONS: Shape = Shape {
         INT32, // timeout ms
         BOOL,  // validate only
     ]),
+};
+
+const DESCRIBE_LOG_DIRS: Shape = Shape {
+    api_key: 35,
+    versions: (1, 4),
+    body: body(&[array(&Kind::Structure(&Structure {
+        fields: &[
+            TEXT,   // topic
+            INT32S, // partitions
+        ],
+        memory_bytes: size_of::<DescribableLogDirTopic>(),
+    }))
+    .nullable_since(0)]),
 };
 
 const DELETE_GROUPS: Shape = Shape {
@@ -605,5 +645,28 @@ const DESCRIBE_CLUSTER: Shape = Shape {
         BOOL,          // include cluster authorized operations
         INT8.since(1), // endpoint type
         BOOL.since(2), // include fenced brokers
+    ]),
+};
+
+const DESCRIBE_TOPIC_PARTITIONS: Shape = Shape {
+    api_key: 75,
+    versions: (0, 0),
+    body: body(&[
+        array(&Kind::Structure(&Structure {
+            fields: &[
+                TEXT, // name
+            ],
+            memory_bytes: size_of::<TopicRequest>(),
+        })),
+        INT32, // response partition limit
+        field(Kind::Structure(&Structure {
+            fields: &[
+                TEXT,  // topic name
+                INT32, // partition index
+            ],
+            // Part of the request itself.
+            memory_bytes: 0,
+        }))
+        .nullable_since(0), // cursor
     ]),
 };
