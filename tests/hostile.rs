@@ -582,7 +582,7 @@ fn absurd_settings_of_a_fetch() {
                 whole(partition_bytes),
                 request().with_min_bytes(extreme).with_max_wait_ms(if extreme > 0 { 50 } else { extreme }),
                 whole(request().with_isolation_level(extreme as i8)),
-                whole(request().with_session_epoch(extreme.min(0))),
+                whole(request().with_session_epoch(extreme.clamp(-1, 0))),
             ];
             for request in requests {
                 let answer = connection.ask(ask::FETCH, &request);

@@ -457,24 +457,6 @@ fn max_bytes_and_at_least_one_batch() {
 }
 
 #[test]
-fn fetch_sessions_are_not_kept() {
-    let (_broker, mut connection) = broker_with_a_topic(&[]);
-    ask::write(&mut connection, "t", 0, &["x"]);
-    // A client that asks for a session gets its data and session 0: "none".
-    let full = ask::fetch_request("t", 0, 0).with_session_id(0).with_session_epoch(0);
-    let answer = connection.ask(ask::FETCH, &full);
-    assert_eq!((answer.error_code, answer.session_id), (0, 0));
-    assert!(!answer.responses[0].partitions[0].records.as_ref().unwrap().is_empty());
-    for (id, epoch) in [(12, 1), (i32::MAX, i32::MAX), (-3, 7)] {
-        let answer = connection.ask(ask::FETCH, &ask::fetch_request("t", 0, 0).with_session_id(id).with_session_epoch(epoch));
-        assert_eq!((answer.error_code, answer.responses.len()), (70, 0), "session {id}");
-    }
-    // Closing a session that is unknown, and asking for a full fetch at once.
-    let closing = ask::fetch_request("t", 0, 0).with_session_id(12).with_session_epoch(-1);
-    assert_eq!(connection.ask(ask::FETCH, &closing).responses.len(), 1);
-}
-
-#[test]
 fn batches_of_one_connection_keep_their_order_whatever_their_acks() {
     let (mut broker, mut connection) = broker_with_a_topic(&[]);
     let owner = ask::owner(&mut connection, "t", 0);

@@ -12,12 +12,14 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use bytes::{Buf, Bytes};
+use kafka_protocol::messages::alter_client_quotas_request::{self, OpData};
 use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -30,12 +32,13 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    AlterConfigsRequest, AlterPartitionReassignmentsRequest, ApiVersionsRequest, ApiVersionsResponse, BrokerId, CreatePartitionsRequest,
-    CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-    DescribeGroupsRequest, DescribeLogDirsRequest, DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest,
-    ListPartitionReassignmentsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
-    OffsetForLeaderEpochRequest, ProduceRequest, ResponseHeader, SyncGroupRequest, TransactionalId,
+    AlterClientQuotasRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest, ApiVersionsRequest, ApiVersionsResponse, BrokerId,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeClientQuotasRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
+    DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest,
+    MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+    ResponseHeader, SyncGroupRequest, TransactionalId,
 };
 use kafka_protocol::protocol::{Decodable, Request, StrBytes};
 use pagewire::api::versions::{self, APIS};
@@ -97,6 +100,8 @@ fn every_row_of_the_table_is_asked() {
         IncrementalAlterConfigsRequest::KEY,
         AlterPartitionReassignmentsRequest::KEY,
         ListPartitionReassignmentsRequest::KEY,
+        DescribeClientQuotasRequest::KEY,
+        AlterClientQuotasRequest::KEY,
         DeleteRecordsRequest::KEY,
         DescribeLogDirsRequest::KEY,
         DescribeTopicPartitionsRequest::KEY,
@@ -630,6 +635,49 @@ fn alter_and_list_partition_reassignments() {
             let answer = connection.ask(version, &ListPartitionReassignmentsRequest::default().with_topics(topics));
             assert_eq!((answer.error_code, answer.topics.len()), (0, 0));
         }
+    }
+}
+
+#[test]
+fn client_quotas() {
+    let broker = Broker::start(&[]);
+    let mut connection = broker.connect(0);
+    for version in served::<AlterClientQuotasRequest>() {
+        let entry = |kind: &str, name: Option<&str>, key: &str, value| {
+            let entity = alter_client_quotas_request::EntityData::default().with_entity_type(text(kind)).with_entity_name(name.map(text));
+            let operation = OpData::default().with_key(text(key)).with_value(value).with_remove(value == 0.0);
+            alter_client_quotas_request::EntryData::default().with_entity(vec![entity]).with_ops(vec![operation])
+        };
+        let entries = vec![
+            entry("client-id", Some("app"), "producer_byte_rate", 1e6),
+            entry("client-id", None, "consumer_byte_rate", 2e6),
+            entry("ip", None, "connection_creation_rate", 1.0),
+        ];
+        let answer = connection.ask(version, &AlterClientQuotasRequest::default().with_entries(entries.clone()));
+        assert_eq!(answer.entries.iter().map(|entry| entry.error_code).collect::<Vec<_>>(), [0, 0, 42], "version {version}");
+        assert!(answer.entries[2].error_message.as_ref().unwrap().contains("not limited"));
+        assert_eq!(answer.entries[0].entity[0].entity_name.as_ref().unwrap().as_str(), "app");
+
+        let ask = |connection: &mut Connection, match_type, name: Option<&str>| {
+            let component =
+                ComponentData::default().with_entity_type(text("client-id")).with_match_type(match_type).with_match(name.map(text));
+            connection.ask(version, &DescribeClientQuotasRequest::default().with_components(vec![component]).with_strict(true))
+        };
+        for (match_type, name, found) in [(0, Some("app"), 1), (0, Some("nobody"), 0), (1, None, 1), (2, None, 2)] {
+            let answer = ask(&mut connection, match_type, name);
+            assert_eq!((answer.error_code, answer.entries.unwrap().len()), (0, found), "match type {match_type}");
+        }
+        let exact = ask(&mut connection, 0, Some("app")).entries.unwrap();
+        assert_eq!((exact[0].values[0].key.as_str(), exact[0].values[0].value), ("producer_byte_rate", 1e6));
+        let wrong = ask(&mut connection, 7, None);
+        assert_eq!((wrong.error_code, wrong.entries), (42, None));
+
+        let away = vec![entry("client-id", Some("app"), "producer_byte_rate", 0.0), entry("client-id", None, "consumer_byte_rate", 0.0)];
+        let request = AlterClientQuotasRequest::default().with_entries(away);
+        let checked = connection.ask(version, &request.clone().with_validate_only(true));
+        assert_eq!((checked.entries[0].error_code, ask(&mut connection, 2, None).entries.unwrap().len()), (0, 2));
+        connection.ask(version, &request);
+        assert_eq!(ask(&mut connection, 2, None).entries.unwrap().len(), 0);
     }
 }
 

@@ -6,12 +6,14 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
@@ -104,6 +106,8 @@ fn decode(api_key: i16, version: i16, body: &[u8]) -> bool {
         45 => with::<AlterPartitionReassignmentsRequest>(body, version),
         46 => with::<ListPartitionReassignmentsRequest>(body, version),
         47 => with::<OffsetDeleteRequest>(body, version),
+        48 => with::<DescribeClientQuotasRequest>(body, version),
+        49 => with::<AlterClientQuotasRequest>(body, version),
         60 => with::<DescribeClusterRequest>(body, version),
         75 => with::<DescribeTopicPartitionsRequest>(body, version),
         other => panic!("request {other} has a shape but no sample: add it to this test"),
@@ -260,6 +264,17 @@ fn sample(api_key: i16, version: i16) -> Vec<u8> {
             let topic = OffsetDeleteRequestTopic::default().with_name(text("topic").into()).with_partitions(vec![partition; 3]);
             bytes(OffsetDeleteRequest::default().with_group_id(group()).with_topics(vec![topic; 2]), version)
         }
+        48 => {
+            let exact = ComponentData::default().with_entity_type(text("client-id")).with_match(Some(text("app")));
+            let any = ComponentData::default().with_entity_type(text("user")).with_match_type(2).with_match(None);
+            bytes(DescribeClientQuotasRequest::default().with_components(vec![exact, any]), version)
+        }
+        49 => {
+            let entity = [Some(text("app")), None].map(|name| EntityData::default().with_entity_type(text("user")).with_entity_name(name));
+            let operation = OpData::default().with_key(text("producer_byte_rate")).with_value(1e6);
+            let entry = EntryData::default().with_entity(entity.to_vec()).with_ops(vec![operation; 2]);
+            bytes(AlterClientQuotasRequest::default().with_entries(vec![entry; 2]), version)
+        }
         60 => bytes(DescribeClusterRequest::default(), version),
         75 => {
             let topic = TopicRequest::default().with_name(text("topic").into());
@@ -411,6 +426,8 @@ fn shapes_cover_only_versions_that_decode_takes() {
         (45, AlterPartitionReassignmentsRequest::VERSIONS),
         (46, ListPartitionReassignmentsRequest::VERSIONS),
         (47, OffsetDeleteRequest::VERSIONS),
+        (48, DescribeClientQuotasRequest::VERSIONS),
+        (49, AlterClientQuotasRequest::VERSIONS),
         (60, DescribeClusterRequest::VERSIONS),
         (75, DescribeTopicPartitionsRequest::VERSIONS),
     ];

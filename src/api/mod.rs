@@ -3,6 +3,7 @@
 //! Runs on the core of the connection. Requests of one connection take effect in order, as in Kafka: Produce requests may be
 //! under way together; whatever comes behind another request that waits starts when that one has been answered.
 
+mod alter_client_quotas;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod api_versions;
@@ -14,6 +15,7 @@ mod create_topics;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -47,6 +49,7 @@ use std::rc::Rc;
 
 use kafka_protocol::protocol::{Decodable, Encodable};
 
+use crate::cluster::client_quotas::QuotaKind;
 use crate::io::clock;
 use crate::net::response::Response;
 use crate::net::service::{ConnectionInfo, FrameTiming, Frames, Reply, Sent, Service};
@@ -91,7 +94,8 @@ impl Api {
                 }
             };
             if opened.info.key == versions::PRODUCE {
-                must_wait = produce.add(opened.info, opened.body, replies) == Next::MustWait;
+                let throttle_ms = self.produce_throttle_ms(&opened, frame.len());
+                must_wait = produce.add(opened.info, opened.body, throttle_ms, replies) == Next::MustWait;
             } else {
                 std::mem::replace(&mut produce, ProduceTurn::new(&self.shard)).finish(replies);
                 let reply = self.call(peer, opened, received_ns);
@@ -151,7 +155,8 @@ impl Api {
         match open(frame) {
             Ok(opened) if opened.info.key == versions::PRODUCE => {
                 let mut produce = ProduceTurn::new(&self.shard);
-                produce.add(opened.info, opened.body, replies);
+                let throttle_ms = self.produce_throttle_ms(&opened, frame.len());
+                produce.add(opened.info, opened.body, throttle_ms, replies);
                 produce.finish(replies);
             }
             Ok(opened) => replies.push(self.call(peer, opened, received_ns)),
@@ -159,12 +164,23 @@ impl Api {
         }
     }
 
+    /// Counts a Produce request, as large as it is, if something limits its client.
+    fn produce_throttle_ms(&self, opened: &Opened<'_>, frame_bytes: usize) -> i32 {
+        let limited = self.shard.quotas.client(QuotaKind::Produce, opened.client_id);
+        let Some(client) = limited else { return 0 };
+        let throttle_ms = client.record(&self.shard, frame_bytes);
+        if throttle_ms > 0 {
+            self.shard.count_throttle(throttle_ms);
+        }
+        throttle_ms
+    }
+
     fn call(&self, peer: Peer, opened: Opened<'_>, received_ns: u64) -> Reply {
         let Opened { info, client_id, body } = opened;
         let shard = self.shard.clone();
         let version = info.version;
         match info.key {
-            versions::FETCH => fetch::handle(&shard, info, body, received_ns),
+            versions::FETCH => fetch::handle(&shard, info, client_id, body, received_ns),
             versions::LIST_OFFSETS => later(info, body, |request| list_offsets::handle(shard, version, request)),
             versions::METADATA => later(info, body, |request| metadata::handle(shard, version, request)),
             versions::OFFSET_COMMIT => later(info, body, |request| offset_commit::handle(shard, version, request)),
@@ -196,6 +212,8 @@ impl Api {
             }
             versions::LIST_PARTITION_REASSIGNMENTS => now(info, body, list_partition_reassignments::answer),
             versions::DESCRIBE_LOG_DIRS => later(info, body, |request| describe_log_dirs::handle(shard, version, request)),
+            versions::DESCRIBE_CLIENT_QUOTAS => now(info, body, |request| describe_client_quotas::handle(&shard.image(), request)),
+            versions::ALTER_CLIENT_QUOTAS => later(info, body, |request| alter_client_quotas::handle(shard, request)),
             versions::DESCRIBE_CLUSTER => now(info, body, |request| describe_cluster::handle(&shard.image(), version, request)),
             versions::DESCRIBE_TOPIC_PARTITIONS => now(info, body, |request| describe_topic_partitions::handle(&shard, request)),
             key => unreachable!("api key {key} stands in the table of versions and has no handler"),

@@ -59,8 +59,8 @@ impl<'a> ProduceTurn<'a> {
         ProduceTurn { shard: shard.clone(), started_ns: clock::monotonic_ns(), requests: Vec::new(), writes: Vec::new() }
     }
 
-    /// Takes one request in. Its reply goes to the place that is free in `replies` now.
-    pub fn add(&mut self, info: RequestInfo, body: &'a [u8], replies: &mut Vec<Reply>) -> Next {
+    /// Takes one request in, whose client is to be silent for `throttle_ms`. Its reply goes to the place that is free in `replies` now.
+    pub fn add(&mut self, info: RequestInfo, body: &'a [u8], throttle_ms: i32, replies: &mut Vec<Reply>) -> Next {
         let started_ns = clock::monotonic_ns();
         let request = match produce::decode(info.version, body) {
             Ok(request) => request,
@@ -69,7 +69,7 @@ impl<'a> ProduceTurn<'a> {
                 return Next::MayStart;
             }
         };
-        let mut answer = Answer::new(info, request.acks);
+        let mut answer = Answer::new(info, request.acks, throttle_ms);
         let mut next = Next::MayStart;
         let mut elsewhere = Elsewhere::default();
         for topic in request.topics() {

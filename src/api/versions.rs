@@ -52,6 +52,8 @@ pub const INCREMENTAL_ALTER_CONFIGS: i16 = 44;
 pub const ALTER_PARTITION_REASSIGNMENTS: i16 = 45;
 pub const LIST_PARTITION_REASSIGNMENTS: i16 = 46;
 pub const OFFSET_DELETE: i16 = 47;
+pub const DESCRIBE_CLIENT_QUOTAS: i16 = 48;
+pub const ALTER_CLIENT_QUOTAS: i16 = 49;
 pub const DESCRIBE_CLUSTER: i16 = 60;
 pub const DESCRIBE_TOPIC_PARTITIONS: i16 = 75;
 
@@ -61,7 +63,7 @@ pub const APIS: &[ApiRow] = &[
         advertised_min: 0,
         ..row(PRODUCE, "Produce", PRODUCE_MIN, 13, "advertised from 0 (KAFKA-18659); 0–2 are answered UNSUPPORTED_VERSION")
     },
-    row(FETCH, "Fetch", 4, 18, "full fetches: session id 0 is always answered (KIP-227)"),
+    row(FETCH, "Fetch", 4, 18, "with sessions (KIP-227): 1000 for each core by default, valid at the core that made them"),
     row(LIST_OFFSETS, "ListOffsets", 1, 10, "by timestamp, earliest, latest, max timestamp, local earliest; no tiered storage"),
     row(METADATA, "Metadata", 0, 13, ""),
     row(OFFSET_COMMIT, "OffsetCommit", 2, 9, ""),
@@ -94,6 +96,15 @@ pub const APIS: &[ApiRow] = &[
     ),
     row(LIST_PARTITION_REASSIGNMENTS, "ListPartitionReassignments", 0, 0, "always empty: a move is done when it is answered"),
     row(OFFSET_DELETE, "OffsetDelete", 0, 0, ""),
+    row(DESCRIBE_CLIENT_QUOTAS, "DescribeClientQuotas", 0, 1, ""),
+    row(
+        ALTER_CLIENT_QUOTAS,
+        "AlterClientQuotas",
+        0,
+        1,
+        "producer_byte_rate and consumer_byte_rate of client ids and users; every client is the user ANONYMOUS. Rates are of the whole node; \
+         request_percentage, controller_mutation_rate and quotas of addresses are refused",
+    ),
     row(DESCRIBE_CLUSTER, "DescribeCluster", 0, 2, ""),
     row(DESCRIBE_TOPIC_PARTITIONS, "DescribeTopicPartitions", 0, 0, ""),
 ];

@@ -12,6 +12,8 @@ pub const CONNECTION_TURN_BYTES_MAX: usize = 1024 * 1024;
 pub const RECEIVE_BUFFER_BYTES: usize = 256 * 1024;
 /// The size at which a private buffer for a frame that does not fit the shared one starts; it doubles as bytes arrive.
 pub const FRAME_BUFFER_BYTES_MIN: usize = 64 * 1024;
+/// The longest time for which a connection is muted in one go: while it is, nobody notices that its peer is gone.
+pub const CONNECTION_MUTED_MS_MAX: i32 = 60_000;
 /// Connections one core serves; one more is closed at once.
 pub const CONNECTIONS_PER_CORE_MAX: usize = 20_000;
 /// Requests of one connection answered together.
@@ -27,6 +29,18 @@ pub const MESH_BACKLOG_MAX: usize = 16 * 1024;
 pub const MESH_OVERFLOW_MAX: usize = 1024 * 1024;
 /// The longest time a fetch may wait, whatever `max_wait_ms` asks for.
 pub const FETCH_WAIT_MS_MAX: i32 = 5 * 60 * 1000;
+/// Partitions of all fetch sessions of one core. Each costs about 150 bytes there, and 24 at its own core.
+pub const FETCH_SESSION_PARTITIONS_PER_CORE_MAX: usize = 500_000;
+/// How often a fetch session looks at partitions that have told nothing: what makes no news (a log start that rose) is found then.
+pub const FETCH_SESSION_LOOK_MS: i64 = 5_000;
+/// A fetch session that was not used for so long goes first when there are too many, Kafka's built-in value.
+pub const FETCH_SESSION_EVICTION_MS: i64 = 120_000;
+/// Users and client ids with a quota of their own.
+pub const QUOTA_ENTITIES_MAX: usize = 10_000;
+/// Limited clients that one core tells apart; beyond that, those that it does not know yet share one account.
+pub const QUOTA_CLIENTS_MAX: usize = 10_000;
+/// How often a core tells the others what its limited clients have used.
+pub const QUOTA_EXCHANGE_MS: u64 = 100;
 /// The most a fetch answer carries, Kafka's `fetch.max.bytes` of a broker.
 pub const FETCH_RESPONSE_BYTES_MAX: usize = 55 * 1024 * 1024;
 /// Ranges below this are copied, larger ones spliced.
@@ -50,3 +64,4 @@ const _: () = assert!(CONNECTION_TURN_BYTES_MAX <= REQUEST_BYTES_MAX);
 const _: () = assert!(PIPELINED_REQUESTS_MAX < MESH_BACKLOG_MAX && MESH_BACKLOG_MAX < MESH_OVERFLOW_MAX);
 const _: () = assert!(DECOMPRESS_ON_CORE_BYTES_MAX <= DECOMPRESSED_BATCH_BYTES_MAX);
 const _: () = assert!(SPLICE_BYTES_MIN <= SPLICE_QUANTUM_BYTES);
+const _: () = assert!(REQUEST_PARTITIONS_MAX <= FETCH_SESSION_PARTITIONS_PER_CORE_MAX);

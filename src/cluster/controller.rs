@@ -13,6 +13,7 @@ mod adopt;
 mod configs;
 mod delete;
 mod node;
+mod quotas;
 mod reassign;
 mod topics;
 
@@ -26,6 +27,7 @@ pub use adopt::{AdoptedPartition, AdoptedTopic};
 pub use configs::{ConfigChange, ConfigOperation, ConfigResource, ConfigUpdate};
 pub use delete::TopicSelector;
 pub use node::NodeDescription;
+pub use quotas::QuotaAlteration;
 pub use reassign::{Reassignment, replica_of_core};
 pub use topics::{PartitionsSpec, TopicSpec};
 
@@ -62,6 +64,10 @@ pub enum Command {
         updates: Vec<ConfigUpdate>,
         validate_only: bool,
     },
+    AlterClientQuotas {
+        alterations: Vec<QuotaAlteration>,
+        validate_only: bool,
+    },
 }
 
 /// What the shell must do once the image is durable.
@@ -94,6 +100,7 @@ pub enum Answer {
         count: i64,
     },
     Configs(Vec<(ConfigResource, Result<(), Refusal>)>),
+    ClientQuotas(Vec<Result<(), Refusal>>),
     /// To Reassign.
     Reassigned(Vec<Result<(), Refusal>>),
     Done,
@@ -160,6 +167,7 @@ pub fn apply(image: &MetadataImage, broker: &BrokerConfig, command: Command) -> 
         Command::BrokersChanged(description) => node::brokers_changed(image, description)?,
         Command::Reassign(reassignments) => reassign::reassign(image, reassignments),
         Command::AlterConfigs { updates, validate_only } => configs::alter(image, broker, updates, validate_only),
+        Command::AlterClientQuotas { alterations, validate_only } => quotas::alter(image, alterations, validate_only),
     };
     if applied.image != *image {
         applied.image.version = MetadataVersion(image.version.0 + 1);

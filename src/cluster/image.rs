@@ -17,6 +17,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::client_quotas::ClientQuotas;
 use crate::base::{BrokerId, CoreId, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId, TopicName};
 
 /// "This partition has no leader", as Metadata spells it.
@@ -167,6 +168,7 @@ pub struct MetadataImage {
     /// The first producer id that no block holds yet.
     pub next_producer_id: ProducerId,
     pub deletions: Arc<BTreeMap<TopicId, TopicDeletion>>,
+    pub client_quotas: Arc<ClientQuotas>,
 }
 
 impl MetadataImage {
@@ -187,6 +189,7 @@ impl MetadataImage {
             features: Arc::default(),
             next_producer_id: ProducerId(0),
             deletions: Arc::default(),
+            client_quotas: Arc::default(),
         }
     }
 

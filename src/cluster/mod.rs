@@ -1,6 +1,7 @@
 //! The metadata image and the rules that change it. Pure values and functions, any thread.
 
 pub mod broker_config;
+pub mod client_quotas;
 pub mod controller;
 mod generated;
 pub mod image;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use flatbuffers::{FlatBufferBuilder, VerifierOptions};
 
+use super::client_quotas::{QuotaEntity, QuotaLimits, QuotaName};
 use super::generated::pagewire::metadata as stored;
 use super::image::{
     Advertise, BrokerRegistration, Configs, DirectoryId, MetadataImage, MetadataVersion, NodeId, PartitionImage, TopicDeletion, TopicImage,
@@ -125,6 +126,7 @@ fn to_stored(image: &MetadataImage) -> stored::MetadataImageT {
         features: image.features.iter().map(|(name, level)| stored::FeatureT { name: name.clone(), level: *level }).collect(),
         next_producer_id: image.next_producer_id.0,
         deletions: image.deletions.values().map(deletion_to_stored).collect(),
+        client_quotas: (!image.client_quotas.is_empty()).then(|| image.client_quotas.iter().map(quota_to_stored).collect()),
     }
 }
 
@@ -176,6 +178,16 @@ fn deletion_to_stored(deletion: &TopicDeletion) -> stored::DeletionT {
     }
 }
 
+fn quota_to_stored((entity, limits): (&QuotaEntity, &QuotaLimits)) -> stored::ClientQuotaT {
+    let name = |name: &QuotaName| Box::new(stored::QuotaNameT { name: name.as_option().map(String::from) });
+    stored::ClientQuotaT {
+        user: entity.user.as_ref().map(name),
+        client_id: entity.client_id.as_ref().map(name),
+        producer_byte_rate: limits.producer_byte_rate,
+        consumer_byte_rate: limits.consumer_byte_rate,
+    }
+}
+
 fn from_stored(image: stored::MetadataImageT) -> Result<MetadataImage, String> {
     let directories: std::collections::BTreeMap<BrokerId, DirectoryId> =
         image.directories.iter().map(|entry| (BrokerId(entry.broker_id), DirectoryId(entry.directory_id.bytes))).collect();
@@ -206,6 +218,7 @@ fn from_stored(image: stored::MetadataImageT) -> Result<MetadataImage, String> {
         features: Arc::new(image.features.into_iter().map(|feature| (feature.name, feature.level)).collect()),
         next_producer_id: ProducerId(image.next_producer_id),
         deletions: Arc::new(image.deletions.into_iter().map(deletion_from_stored).collect::<Result<_, String>>()?),
+        client_quotas: Arc::new(image.client_quotas.unwrap_or_default().into_iter().map(quota_from_stored).collect::<Result<_, String>>()?),
         ..MetadataImage::empty(&image.cluster_id, NodeId(image.node_id))
     };
     for topic in image.topics {
@@ -239,6 +252,16 @@ fn topic_from_stored(topic: stored::TopicT) -> Result<TopicImage, String> {
 
 fn configs_from_stored(configs: Vec<stored::ConfigT>) -> Configs {
     configs.into_iter().map(|config| (config.name, config.value)).collect()
+}
+
+fn quota_from_stored(quota: stored::ClientQuotaT) -> Result<(QuotaEntity, QuotaLimits), String> {
+    let name = |name: Option<Box<stored::QuotaNameT>>| name.map(|name| QuotaName::new(name.name.as_deref()));
+    let entity = QuotaEntity { user: name(quota.user), client_id: name(quota.client_id) };
+    let limits = QuotaLimits { producer_byte_rate: quota.producer_byte_rate, consumer_byte_rate: quota.consumer_byte_rate };
+    match [limits.producer_byte_rate, limits.consumer_byte_rate].into_iter().flatten().find(|rate| *rate <= 0) {
+        Some(rate) => Err(format!("a client quota is {rate} bytes per second, not above 0")),
+        None => Ok((entity, limits)),
+    }
 }
 
 fn deletion_from_stored(deletion: stored::DeletionT) -> Result<(TopicId, TopicDeletion), String> {

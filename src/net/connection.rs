@@ -2,7 +2,7 @@
 //!
 //! The task of a connection, on its core. Each turn: hand over what has come, look at the mesh, send what is ready, then wait for whichever is first: bytes, the
 //! next answer, or the end. Invariants: nothing is read while answers cannot be written, or while there is no room for more of them; the shared
-//! receive buffer is given back before any wait; a turn is bounded in bytes and requests; `Service::end_of_turn` ends every turn.
+//! receive buffer is given back before any wait; a muted connection reads nothing (KIP-219); a turn is bounded in bytes and requests; `Service::end_of_turn` ends every turn.
 
 use std::future::poll_fn;
 use std::io;
@@ -17,7 +17,7 @@ use super::outbox::{Front, Outbox};
 use super::sender::{SendError, Sender};
 use super::service::{ConnectionInfo, FrameTiming, Sent, Service};
 use super::traffic::add;
-use crate::base::limits::{CONNECTION_TURN_BYTES_MAX, PIPELINED_REQUESTS_MAX};
+use crate::base::limits::{CONNECTION_MUTED_MS_MAX, CONNECTION_TURN_BYTES_MAX, PIPELINED_REQUESTS_MAX};
 use crate::io::clock::monotonic_ns;
 use crate::io::glommio::{Socket, look_at_ring, mark_activity, sleep};
 
@@ -49,6 +49,7 @@ pub(super) async fn serve<S: Service>(core: &Connections<S>, socket: Socket, inf
         received_ns: 0,
         turn_bytes: 0,
         turn_requests: 0,
+        muted_until_ns: 0,
     };
     let end = connection.run().await;
     match end {
@@ -73,6 +74,8 @@ struct Connection<'a, S: Service> {
     /// What was read and handed over since this task last gave way.
     turn_bytes: usize,
     turn_requests: usize,
+    /// Before this nothing is read. 0: not muted.
+    muted_until_ns: u64,
 }
 
 /// What ended a wait.
@@ -80,7 +83,7 @@ enum Event {
     Received(usize),
     Answered,
     Stop,
-    /// The service had no room, and may have some now.
+    /// The service had no room and may have some now, or the muted time is over.
     LookAgain,
 }
 
@@ -127,7 +130,20 @@ impl<S: Service> Connection<'_, S> {
 
     /// Whether requests may be read and handed over now.
     fn takes_requests(&self) -> bool {
-        self.outbox.has_room() && self.core.service.has_room() && !self.control.is_stopping()
+        self.outbox.has_room() && self.core.service.has_room() && !self.control.is_stopping() && self.muted_ns() == 0
+    }
+
+    /// How much longer no request is taken, because of what was answered.
+    fn muted_ns(&self) -> u64 {
+        // The clock is only looked at where there is a quota.
+        if self.muted_until_ns == 0 { 0 } else { self.muted_until_ns.saturating_sub(monotonic_ns()) }
+    }
+
+    fn mute(&mut self, ms: i32) {
+        let ms = ms.clamp(0, CONNECTION_MUTED_MS_MAX) as u64;
+        if ms > 0 {
+            self.muted_until_ns = self.muted_until_ns.max(monotonic_ns() + ms * 1_000_000);
+        }
     }
 
     /// Hands whole frames to the service while there is room for their answers.
@@ -156,11 +172,13 @@ impl<S: Service> Connection<'_, S> {
             return Ok(());
         }
         let mut sent = self.core.spare_sent.take();
+        let mut mute_ms = 0;
         let mut sender = Sender::new(self.core, &mut self.socket, &self.control.activity);
         let closed = loop {
             match front {
                 Front::Ready(answer) => {
                     let (tag, bytes) = (answer.response.tag, answer.response.len());
+                    mute_ms = mute_ms.max(answer.response.mute_ms);
                     sent.push(Sent { tag, bytes, received_ns: answer.received_ns, ready_ns: answer.ready_ns, sent_ns: 0 });
                     sender.send(answer.response).await.map_err(end_of)?;
                 }
@@ -177,6 +195,7 @@ impl<S: Service> Connection<'_, S> {
             self.core.service.sent(self.info, Sent { sent_ns, ..answer });
         }
         self.core.spare_sent.set(sent);
+        self.mute(mute_ms);
         closed
     }
 
@@ -184,7 +203,13 @@ impl<S: Service> Connection<'_, S> {
     async fn next_event(&mut self) -> io::Result<Event> {
         let is_stopping = self.control.is_stopping();
         let takes_requests = self.takes_requests();
-        let looks_again = !is_stopping && !self.core.service.has_room();
+        let muted_ns = self.muted_ns();
+        let looks_again_in = match (muted_ns, self.core.service.has_room()) {
+            _ if is_stopping => None,
+            (0, true) => None,
+            (0, false) => Some(NO_ROOM_RETRY),
+            (muted_ns, _) => Some(Duration::from_nanos(muted_ns)),
+        };
         let event = poll_fn(|context| {
             if !is_stopping && self.control.poll(context, Stop::Gently).is_ready() {
                 return Poll::Ready(Ok(Event::Stop));
@@ -198,12 +223,10 @@ impl<S: Service> Connection<'_, S> {
             let socket = &mut self.socket;
             self.inbox.poll_read(&self.core.buffers, |space| socket.poll_read(context, space)).map_ok(Event::Received)
         });
-        if !looks_again {
-            return event.await;
-        }
-        // Nobody tells when the service has room. Answers go out meanwhile: its room is made by them.
+        let Some(pause) = looks_again_in else { return event.await };
+        // Nobody tells when the service has room, or when a muted time ends. Answers go out meanwhile.
         let look_again = async {
-            sleep(NO_ROOM_RETRY).await;
+            sleep(pause).await;
             Ok(Event::LookAgain)
         };
         future::or(event, look_again).await

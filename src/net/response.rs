@@ -32,6 +32,8 @@ impl Part {
 pub struct Response {
     /// What the service wants to see again in [`Sent`](super::Sent), an API key for example. Not sent.
     pub tag: u16,
+    /// How long the connection takes no requests once this is sent (KIP-219).
+    pub mute_ms: i32,
     /// The bytes that come first, with the length in front.
     pub head: Vec<u8>,
     /// What follows, in order. Empty for most answers, and then without an allocation.
@@ -41,7 +43,7 @@ pub struct Response {
 impl Response {
     /// An answer of bytes alone. `head` starts with the length of what follows it, four bytes, big-endian.
     pub fn new(tag: u16, head: Vec<u8>) -> Response {
-        Response { tag, head, rest: Vec::new() }
+        Response { tag, mute_ms: 0, head, rest: Vec::new() }
     }
 
     /// Adds bytes at the end.

@@ -21,6 +21,10 @@ crate::base::counters! {
         cold_lookups,
         /// Fetches that waited for data.
         fetches_waited,
+        /// Requests answered with a time to be silent, because of a quota.
+        requests_throttled,
+        /// Those times together, in ms.
+        throttle_ms,
         /// Pieces of work sent to another core: requests for its partitions, and news for fetches that wait there.
         forwarded,
     }

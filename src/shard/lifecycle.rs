@@ -89,6 +89,7 @@ impl Shard {
         let before = self.image.replace(Rc::new(change.image.clone()));
         *self.broker_config.borrow_mut() = Rc::new(change.broker_config);
         self.topic_configs.borrow_mut().clear();
+        self.quotas.set(&change.image.client_quotas);
         for opened in change.opened {
             self.take_over(&change.image, opened);
         }

@@ -5,6 +5,7 @@
 
 pub mod calls;
 pub mod counters;
+pub mod fetch_session;
 pub mod groups;
 pub mod histograms;
 mod housekeeping;
@@ -15,6 +16,7 @@ mod moves;
 mod news;
 pub mod partition;
 mod producer_ids;
+pub mod quotas;
 pub mod reads;
 mod router;
 #[cfg(test)]
@@ -33,6 +35,7 @@ use crate::cluster::topic_config::TopicConfig;
 use crate::io::mesh::MeshEnd;
 use calls::{CallId, Calls};
 use counters::Counters;
+use fetch_session::cache::FetchSessionCache;
 use groups::Groups;
 use histograms::StageHistograms;
 pub use lifecycle::{ImageChange, OpenedPartition, PartitionCheckpoint, Reconfigured, StoppedCore, StoppedLog};
@@ -42,6 +45,7 @@ use moves::Moves;
 use news::News;
 use partition::{Partition, PartitionKey};
 use producer_ids::ProducerIds;
+use quotas::Quotas;
 use waits::Waits;
 
 /// One core's state. Every task of the core holds an `Rc` of it.
@@ -49,8 +53,11 @@ pub struct Shard {
     pub core: CoreId,
     pub calls: Calls,
     pub waits: Rc<Waits>,
+    /// The fetch sessions that were made here.
+    pub fetch_sessions: RefCell<FetchSessionCache>,
     pub counters: Counters,
     pub histograms: StageHistograms,
+    pub quotas: Quotas,
     mesh: MeshEnd<Message>,
     /// The control thread's place in the mesh.
     control_node: usize,
@@ -88,9 +95,11 @@ impl Shard {
         let shard = Rc::new(Shard {
             core,
             waits: Waits::new(calls.clone()),
+            fetch_sessions: RefCell::default(),
             calls,
             counters: Counters::default(),
             histograms: StageHistograms::default(),
+            quotas: Quotas::new(&image.client_quotas),
             control_node: mesh.nodes() - 1,
             mesh,
             image: RefCell::new(Rc::new(image.clone())),

@@ -1,7 +1,7 @@
-//! News of readable bytes, for fetches that wait at other cores.
+//! News of readable bytes, for fetches and sessions that wait at other cores.
 //!
 //! Lives on the core that owns the partitions. Invariant: to each core at most one message of news is under way; what comes before it was heard is
-//! added up by waiter. So a core that is slow to listen costs its owner memory by the waiter, and never by the append.
+//! added up by listener. So a core that is slow to hear costs its owner memory by the listener, and never by the append.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::base::CoreId;
 use crate::shard::Shard;
-use crate::shard::waits::{WaiterId, Watcher};
+use crate::shard::waits::{Listener, Watcher};
 
 /// What other cores are still to hear.
 #[derive(Default)]
@@ -20,7 +20,7 @@ pub(super) struct News {
 #[derive(Default)]
 struct Unheard {
     is_under_way: bool,
-    bytes: HashMap<WaiterId, u64>,
+    bytes: HashMap<Listener, u64>,
 }
 
 impl Shard {
@@ -29,11 +29,11 @@ impl Shard {
         let mut is_news = false;
         for watcher in watchers {
             if watcher.core == self.core {
-                self.waits.arrived(watcher.waiter, bytes);
+                self.hear(watcher.listener, bytes);
                 continue;
             }
             let mut cores = self.news.cores.borrow_mut();
-            let unheard = cores.entry(watcher.core).or_default().bytes.entry(watcher.waiter).or_default();
+            let unheard = cores.entry(watcher.core).or_default().bytes.entry(watcher.listener).or_default();
             *unheard = unheard.saturating_add(bytes);
             is_news = true;
         }
@@ -46,7 +46,7 @@ impl Shard {
         for (core, bytes) in self.news.take_what_may_leave() {
             let owner = self.core;
             let hear = move |asker: &Rc<Shard>| {
-                bytes.into_iter().for_each(|(waiter, bytes)| asker.waits.arrived(waiter, bytes));
+                bytes.into_iter().for_each(|(listener, bytes)| asker.hear(listener, bytes));
                 asker.submit(owner, Box::new(move |owner| owner.news_was_heard(core)));
             };
             self.submit(core, Box::new(hear));
@@ -62,7 +62,7 @@ impl Shard {
 }
 
 impl News {
-    fn take_what_may_leave(&self) -> Vec<(CoreId, HashMap<WaiterId, u64>)> {
+    fn take_what_may_leave(&self) -> Vec<(CoreId, HashMap<Listener, u64>)> {
         let mut cores = self.cores.borrow_mut();
         let may_leave = cores.iter_mut().filter(|(_, unheard)| !unheard.is_under_way && !unheard.bytes.is_empty());
         let take = |(core, unheard): (&CoreId, &mut Unheard)| {
@@ -84,7 +84,7 @@ mod tests {
         let cores = TestCores::new(2, &[]);
         let [owner, asker] = [0, 1].map(|core| cores.shard(core));
         let mut wait = asker.waits.start(100_000);
-        let watcher = Watcher { core: asker.core, waiter: wait.waiter };
+        let watcher = Watcher { core: asker.core, listener: Listener::Fetch(wait.waiter) };
         let forwarded = || owner.counters.forwarded.get();
         for _ in 0..99_999 {
             owner.tell_watchers([watcher], 1);

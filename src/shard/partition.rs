@@ -22,7 +22,7 @@ use crate::replication::{Leadership, PartitionReplication};
 use crate::shard::calls::Call;
 use crate::shard::histograms::Stage;
 use crate::shard::log_config::log_config;
-use crate::shard::waits::Watcher;
+use crate::shard::waits::{Listener, Watcher};
 use crate::shard::{PartitionCheckpoint, Shard, counters};
 use crate::wire::batch::Batch;
 pub use extent::LogExtent;
@@ -327,9 +327,14 @@ impl State {
         TimedOffset { offset, timestamp: Timestamp::NONE, leader_epoch }
     }
 
-    /// Whom to tell of so many more readable bytes.
-    fn watchers_of(&self, readable_bytes: u64) -> Vec<Watcher> {
-        if readable_bytes > 0 { self.watchers.iter().copied().collect() } else { Vec::new() }
+    /// Whom to tell of so many more readable bytes. Sessions are told once.
+    fn watchers_of(&mut self, readable_bytes: u64) -> Vec<Watcher> {
+        if readable_bytes == 0 {
+            return Vec::new();
+        }
+        let watchers = self.watchers.iter().copied().collect();
+        self.watchers.retain(|watcher| matches!(watcher.listener, Listener::Fetch(_)));
+        watchers
     }
 
     /// The leader has everything below `position` as durably as the topic asks, so consumers may read it once the in-sync replicas

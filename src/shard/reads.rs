@@ -46,7 +46,7 @@ impl Shard {
     }
 
     /// Reads all partitions, wherever they are by now, and waits for what is cold. Answers are in the order of `reads`, which learn where
-    /// their partitions were found.
+    /// their partitions were found, and in that order they share `bytes_max`.
     pub async fn read_all(self: &Rc<Self>, reads: &mut [PlacedRead], bytes_max: usize) -> Vec<ReadAnswer> {
         let mut answers = Vec::new();
         for _ in 0..PLACES_MAX {
@@ -63,22 +63,28 @@ impl Shard {
         answers
     }
 
+    /// Every core is asked as if it had all of `bytes_max`, and what does not fit is left out.
     async fn read_placed(self: &Rc<Self>, reads: &[PlacedRead], bytes_max: usize) -> Vec<ReadAnswer> {
-        let mut budget = Budget::new(bytes_max);
+        let ask = |core: CoreId| {
+            let places: Vec<usize> = (0..reads.len()).filter(|&place| reads[place].core == core).collect();
+            let requests: Vec<ReadRequest> = places.iter().map(|&place| reads[place].request).collect();
+            let answered = self.ask_later(core, move |owner| async move { owner.read_in_turn(requests, bytes_max).await });
+            (places, answered)
+        };
+        let asked: Vec<_> = other_cores(reads, self.core).into_iter().map(ask).collect();
         let mut answers: Vec<Option<ReadAnswer>> = vec![None; reads.len()];
+        let mut budget = Budget::new(bytes_max);
         for (slot, read) in answers.iter_mut().zip(reads).filter(|(_, read)| read.core == self.core) {
             *slot = Some(budget.spend(self.read_here(budget.limit(read.request)).await));
         }
-        for core in other_cores(reads, self.core) {
-            let places: Vec<usize> = (0..reads.len()).filter(|&place| reads[place].core == core).collect();
-            let requests: Vec<ReadRequest> = places.iter().map(|&place| budget.limit(reads[place].request)).collect();
-            let remaining = budget.remaining;
-            let answered = self.ask_later(core, move |owner| async move { owner.read_in_turn(requests, remaining).await }).await;
-            for (place, answer) in places.into_iter().zip(answered) {
-                answers[place] = Some(budget.spend(answer));
+        for (places, answered) in asked {
+            for (place, answer) in places.into_iter().zip(answered.await) {
+                answers[place] = Some(answer);
             }
         }
-        answers.into_iter().map(|answer| answer.unwrap_or_else(|| ReadAnswer::failed(ErrorCode::NotLeaderOrFollower))).collect()
+        let mut budget = Budget::new(bytes_max);
+        let answers = answers.into_iter().map(|answer| answer.expect("every core was asked for its partitions"));
+        answers.map(|answer| budget.fit(answer)).collect()
     }
 
     async fn read_in_turn(self: Rc<Self>, requests: Vec<ReadRequest>, bytes_max: usize) -> Vec<ReadAnswer> {
@@ -146,6 +152,14 @@ impl Budget {
             at_least_one_batch: request.at_least_one_batch && self.nothing_yet,
             ..request
         }
+    }
+
+    /// What of an answer that knew nothing of those before it still fits: all or nothing, because ranges end behind whole batches.
+    fn fit(&mut self, mut answer: ReadAnswer) -> ReadAnswer {
+        if !self.nothing_yet && answer.bytes() > self.remaining {
+            answer.ranges.clear();
+        }
+        self.spend(answer)
     }
 
     fn spend(&mut self, answer: ReadAnswer) -> ReadAnswer {

@@ -1,7 +1,8 @@
-//! Fetches that wait for data.
+//! Fetches that wait for data, and fetch sessions that wait for news.
 //!
 //! Lives on the core whose connection asked. A waiter costs a slot and one timer of its own, never one per partition: the
-//! partitions it watches, on this core or another, hold a [`Watcher`] and report bytes as they become readable.
+//! partitions it watches, on this core or another, hold a [`Watcher`] and report bytes as they become readable. A session is told once, and
+//! asks again when its reader has everything: one that nobody uses any more costs nothing.
 //! Invariant: a waiter is woken once, when the reported bytes reach what it lacked.
 
 use std::cell::RefCell;
@@ -9,13 +10,24 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::base::CoreId;
+use crate::shard::Shard;
 use crate::shard::calls::{Call, CallId, Calls};
+use crate::shard::fetch_session::SessionListener;
 
 /// Who is told when a partition has more to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Watcher {
     pub core: CoreId,
-    pub waiter: WaiterId,
+    pub listener: Listener,
+}
+
+/// Who listens at its core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Listener {
+    /// A waiting fetch, told of every byte until it stops listening.
+    Fetch(WaiterId),
+    /// A fetch session, told once.
+    Session(SessionListener),
 }
 
 /// Names one waiting fetch of one core.
@@ -69,6 +81,22 @@ impl Waits {
     pub fn wake_all(&self) {
         for waiter in self.missing_bytes.borrow().keys() {
             self.calls.complete(waiter.0, Box::new(()));
+        }
+    }
+}
+
+impl Shard {
+    /// Tells somebody who listens at this core.
+    pub(super) fn hear(&self, listener: Listener, bytes: u64) {
+        match listener {
+            Listener::Fetch(waiter) => self.waits.arrived(waiter, bytes),
+            Listener::Session(SessionListener { session_id, slot }) => {
+                let session = self.fetch_sessions.borrow().get(session_id);
+                // The fetch looks for itself whether that is enough.
+                if let Some(waiter) = session.and_then(|session| session.borrow_mut().heard(slot)) {
+                    self.waits.arrived(waiter, u64::MAX);
+                }
+            }
         }
     }
 }

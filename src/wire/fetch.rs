@@ -14,7 +14,8 @@ use crate::base::{BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, Prod
 pub const VERSIONS: std::ops::RangeInclusive<i16> = 4..=18;
 
 const FLEXIBLE: i16 = 12;
-const TOPIC_IDS: i16 = 13;
+/// The first version that calls topics by id only.
+pub const TOPIC_IDS: i16 = 13;
 
 /// A Fetch request over the bytes it came in.
 #[derive(Clone, Copy, Debug)]

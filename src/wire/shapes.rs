@@ -9,12 +9,14 @@
 
 use std::mem::size_of;
 
+use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
@@ -130,7 +132,7 @@ const fn array(element: &'static Kind) -> Field {
 }
 
 /// Every request that may be given to `kafka-protocol`.
-pub static SHAPES: [Shape; 28] = [
+pub static SHAPES: [Shape; 30] = [
     LIST_OFFSETS,
     METADATA,
     OFFSET_COMMIT,
@@ -157,6 +159,8 @@ pub static SHAPES: [Shape; 28] = [
     ALTER_PARTITION_REASSIGNMENTS,
     LIST_PARTITION_REASSIGNMENTS,
     OFFSET_DELETE,
+    DESCRIBE_CLIENT_QUOTAS,
+    ALTER_CLIENT_QUOTAS,
     DESCRIBE_CLUSTER,
     DESCRIBE_TOPIC_PARTITIONS,
 ];
@@ -635,6 +639,50 @@ const OFFSET_DELETE: Shape = Shape {
             ],
             memory_bytes: size_of::<OffsetDeleteRequestTopic>(),
         })),
+    ]),
+};
+
+const DESCRIBE_CLIENT_QUOTAS: Shape = Shape {
+    api_key: 48,
+    versions: (0, 1),
+    body: body(&[
+        array(&Kind::Structure(&Structure {
+            fields: &[
+                TEXT,                   // entity type
+                INT8,                   // match type
+                TEXT.nullable_since(0), // match
+            ],
+            memory_bytes: size_of::<ComponentData>(),
+        })),
+        BOOL, // strict
+    ]),
+};
+
+const ALTER_CLIENT_QUOTAS: Shape = Shape {
+    api_key: 49,
+    versions: (0, 1),
+    body: body(&[
+        array(&Kind::Structure(&Structure {
+            fields: &[
+                array(&Kind::Structure(&Structure {
+                    fields: &[
+                        TEXT,                   // entity type
+                        TEXT.nullable_since(0), // entity name
+                    ],
+                    memory_bytes: size_of::<EntityData>(),
+                })),
+                array(&Kind::Structure(&Structure {
+                    fields: &[
+                        TEXT,                  // key
+                        field(Kind::Fixed(8)), // value, a double
+                        BOOL,                  // remove
+                    ],
+                    memory_bytes: size_of::<OpData>(),
+                })),
+            ],
+            memory_bytes: size_of::<EntryData>(),
+        })),
+        BOOL, // validate only
     ]),
 };
 

@@ -1,22 +1,51 @@
 //! The answer to a fetch: bytes around ranges of files.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 
+use super::Asker;
 use super::plan::Plan;
+use super::session::Session;
 use crate::api::message::RequestInfo;
 use crate::base::{BrokerId, ErrorCode};
 use crate::net::response::Response;
+use crate::shard::Shard;
+use crate::shard::fetch_session::NO_SESSION;
 use crate::shard::partition::ReadAnswer;
 use crate::wire::fetch::{FetchResponse, PartitionResponse, encode_response};
 
 pub(super) fn refuse(info: RequestInfo, error_code: ErrorCode) -> Response {
     let mut head = Vec::with_capacity(32);
-    let response = FetchResponse { throttle_time_ms: 0, error_code, session_id: 0, partitions: &[], node_endpoints: &[] };
+    let response = FetchResponse { throttle_time_ms: 0, error_code, session_id: NO_SESSION, partitions: &[], node_endpoints: &[] };
     encode_response(info.version, info.correlation_id, &response, &mut head, &mut Vec::new());
     Response::new(info.key as u16, head)
 }
 
-pub(super) fn encode(plan: &Plan, mut answers: Vec<ReadAnswer>) -> Response {
+/// Writes the answer from what was read; of a session, only what its client does not know.
+pub(super) fn encode(shard: &Rc<Shard>, plan: Plan, answers: Vec<ReadAnswer>, asker: Asker) -> Response {
+    let Asker { session, limited } = asker;
+    let Some(limited) = limited else { return encode_whole(shard, plan, answers, session) };
+    let throttle_ms = limited.would_throttle_ms(answers.iter().map(ReadAnswer::bytes).sum());
+    if throttle_ms == 0 {
+        let response = encode_whole(shard, plan, answers, session);
+        limited.record(shard, response.len());
+        return response;
+    }
+    // KIP-219: nothing is sent now, and the client hears when to ask again. The partitions stay as they are.
+    shard.count_throttle(throttle_ms);
+    let (error_code, session_id) = session.map_or((ErrorCode::None, NO_SESSION), Session::throttled);
+    let mut head = Vec::with_capacity(32);
+    let response = FetchResponse { throttle_time_ms: throttle_ms, error_code, session_id, partitions: &[], node_endpoints: &[] };
+    encode_response(plan.info.version, plan.info.correlation_id, &response, &mut head, &mut Vec::new());
+    Response { mute_ms: throttle_ms, ..Response::new(plan.info.key as u16, head) }
+}
+
+fn encode_whole(shard: &Rc<Shard>, mut plan: Plan, mut answers: Vec<ReadAnswer>, session: Option<Session>) -> Response {
+    let (error_code, session_id) = match session {
+        Some(session) => session.settle(shard, &mut plan, &answers),
+        None => (ErrorCode::None, NO_SESSION),
+    };
     let partitions: Vec<PartitionResponse<'_>> = plan
         .partitions
         .iter()
@@ -42,8 +71,7 @@ pub(super) fn encode(plan: &Plan, mut answers: Vec<ReadAnswer>) -> Response {
         .collect();
     let mut head = Vec::with_capacity(64 + 80 * partitions.len());
     let mut gaps = Vec::with_capacity(partitions.len());
-    let response =
-        FetchResponse { throttle_time_ms: 0, error_code: ErrorCode::None, session_id: 0, partitions: &partitions, node_endpoints: &[] };
+    let response = FetchResponse { throttle_time_ms: 0, error_code, session_id, partitions: &partitions, node_endpoints: &[] };
     encode_response(plan.info.version, plan.info.correlation_id, &response, &mut head, &mut gaps);
 
     let Some(first) = gaps.first() else { return Response::new(plan.info.key as u16, head) };

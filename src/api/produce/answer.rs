@@ -92,6 +92,7 @@ enum Topic {
 pub(super) struct Answer {
     info: RequestInfo,
     acks: i16,
+    throttle_ms: i32,
     /// Of records that were copied, because another core or a helper thread has work with them.
     pub(super) bytes_held: usize,
     topics: Vec<Topic>,
@@ -100,8 +101,8 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(info: RequestInfo, acks: i16) -> Answer {
-        Answer { info, acks, bytes_held: 0, topics: Vec::with_capacity(1), partitions: Vec::with_capacity(1) }
+    pub(super) fn new(info: RequestInfo, acks: i16, throttle_ms: i32) -> Answer {
+        Answer { info, acks, throttle_ms, bytes_held: 0, topics: Vec::with_capacity(1), partitions: Vec::with_capacity(1) }
     }
 
     pub(super) fn start_topic(&mut self, topic: TopicReference<'_>) {
@@ -125,6 +126,7 @@ impl Answer {
             (true, 0) => Reply::later_holding(self.bytes_held, async move {
                 match self.settle().await.unacknowledged() {
                     Reply::Silent => Some(Response::default()),
+                    Reply::Now(silence) => Some(silence),
                     _ => None,
                 }
             }),
@@ -149,6 +151,7 @@ impl Answer {
         });
         match refused {
             Some(error) => Reply::Close(format!("a batch sent with acks=0 was refused: {error:?}")),
+            None if self.throttle_ms > 0 => Reply::Now(Response { mute_ms: self.throttle_ms, ..Response::default() }),
             None => Reply::Silent,
         }
     }
@@ -180,9 +183,9 @@ impl Answer {
             })
             .collect();
         let mut head = Vec::with_capacity(64 + 64 * partitions.len());
-        let response = ProduceResponse { partitions: &partitions, throttle_time_ms: 0, node_endpoints: &[] };
+        let response = ProduceResponse { partitions: &partitions, throttle_time_ms: self.throttle_ms, node_endpoints: &[] };
         encode_response(self.info.version, self.info.correlation_id, &response, &mut head);
-        Response::new(self.info.key as u16, head)
+        Response { mute_ms: self.throttle_ms, ..Response::new(self.info.key as u16, head) }
     }
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cluster::broker_config::BrokerConfig;
-use crate::cluster::controller::{Command, NodeDescription, TopicSelector, TopicSpec, apply};
+use crate::cluster::controller::{Command, NodeDescription, QuotaAlteration, TopicSelector, TopicSpec, apply};
 
 /// Every field filled with something that is not its default.
 fn image() -> MetadataImage {
@@ -24,6 +24,15 @@ fn image() -> MetadataImage {
         configs: Configs::from([("retention.ms".into(), "5".into())]),
         ..TopicSpec::default()
     };
+    let quota = |entity: &[(&str, Option<&str>)], rate| QuotaAlteration {
+        entity: entity.iter().map(|(kind, name)| (kind.to_string(), name.map(String::from))).collect(),
+        operations: vec![("producer_byte_rate".into(), Some(rate)), ("consumer_byte_rate".into(), Some(rate + 1.0))],
+    };
+    let quotas = vec![
+        quota(&[("client-id", Some("app"))], 5.0),
+        quota(&[("user", None), ("client-id", None)], 6.0),
+        quota(&[("user", Some("alice"))], 7.0),
+    ];
     let mut image = MetadataImage::empty("AAAAAAAAAAAAAAAAAAAAAA", NodeId(7));
     for command in [
         Command::BrokersChanged(node),
@@ -31,6 +40,7 @@ fn image() -> MetadataImage {
         Command::AllocateProducerIds,
         Command::Restarted,
         Command::DeleteTopics(vec![TopicSelector::Name("two".into())]),
+        Command::AlterClientQuotas { alterations: quotas, validate_only: false },
     ] {
         image = apply(&image, &BrokerConfig::default(), command).unwrap().image;
     }
