@@ -318,6 +318,38 @@ fn groups_are_found_listed_described_and_deleted_in_every_version() {
     }
 }
 
+/// Kafka says nothing of the load to a heartbeat, and there are clients that end when they hear of it (aiokafka).
+#[test]
+fn a_heartbeat_is_answered_while_the_groups_are_loaded() {
+    // Both groups in one log.
+    let settings = [&QUICK[..2], &["--set", "offsets.topic.num.partitions=1"]].concat();
+    let mut broker = Broker::start(&settings);
+    let mut connection = broker.connect(0);
+    ask::create_topic(&mut connection, "t", 2, &[]);
+    assert_eq!(find_coordinator(&mut connection, newest::<FindCoordinatorRequest>(), "g", 0).0, NONE);
+    let joined = sole_member(&mut connection, "g");
+    // 12 MB take a while to read.
+    let partition = OffsetCommitRequestPartition::default().with_committed_metadata(Some(text(&"x".repeat(4_096))));
+    let partitions = vec![partition.clone(), partition.with_partition_index(1)];
+    let topic = OffsetCommitRequestTopic::default().with_name(ask::topic_name("t")).with_partitions(partitions);
+    let request =
+        OffsetCommitRequest::default().with_group_id(group("g-simple")).with_topics(vec![topic]).with_generation_id_or_member_epoch(-1);
+    for _ in 0..1_500 {
+        assert_eq!(connection.ask(9, &request).topics[0].partitions[0].error_code, NONE);
+    }
+    broker.kill();
+    broker.start_again(&settings);
+    let mut connection = broker.connect(0);
+    let mut was_loading = false;
+    wait_until("the group is loaded", || {
+        assert_eq!(heartbeat(&mut connection, 4, "g", &joined), NONE);
+        let (error, _) = fetch_offsets(&mut connection, newest::<OffsetFetchRequest>(), "g-simple", None);
+        was_loading |= error == ErrorCode::CoordinatorLoadInProgress.code();
+        error == NONE
+    });
+    assert!(was_loading, "the groups were loaded before the first heartbeat; write more");
+}
+
 #[test]
 fn a_second_member_rebalances_the_first_and_takes_over_when_it_falls_silent() {
     let (broker, mut first) = broker_with_groups(&["--set", "group.min.session.timeout.ms=500"]);

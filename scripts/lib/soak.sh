@@ -31,6 +31,18 @@ item_starts() {
     told '(clean|unclean) start: ready after.*' <<<"$said"
 }
 
+# A million updates over ten thousand keys, cleaned, and once more under kills; Kafka's dump tool reads what is left, where it is installed.
+item_compaction() {
+    local said kept=$WORK/compacted python=${PAGEWIRE_TEST_TOOLS:-$ROOT/target/test-tools}/python/bin/python
+    rm -rf "$kept"
+    said=$(suite compaction TEST_UPDATES=1000000 TEST_KEYS=10000 TEST_KILLS=50 TEST_KEEP="$kept" -- the_last_value killed_while) || return 1
+    told '([0-9]+ updates|[0-9]+ kills).*' <<<"$said"
+    if [ -x "$python" ]; then
+        "$python" tests/clients/compaction.py --directory "$kept" >&2 || return 1
+    fi
+    rm -rf "$kept"
+}
+
 item_idle() {
     local said
     said=$(suite idle TEST_IDLE_PERCENT=1 --) || return 1
@@ -65,6 +77,15 @@ core_threads() {
     for task in "/proc/$BROKER/task"/*; do
         case $(<"$task/comm") in core-*) echo "${task##*/}" ;; esac
     done
+}
+
+# Eight members of each client; the suite has fewer.
+item_groups() {
+    local tools=${PAGEWIRE_TEST_TOOLS:-$ROOT/target/test-tools} said
+    [ -x "$tools/python/bin/python" ] || { echo 'skipped: scripts/test setup installs the clients'; return 0; }
+    export PAGEWIRE_TEST_TOOLS=$tools PAGEWIRE_BINARY=$BIN/pagewire PYTHONDONTWRITEBYTECODE=1
+    said=$("$tools/python/bin/python" tests/clients/group_matrix.py --members 8 | tee /dev/stderr) || return 1
+    echo "8 members of each client: $(tail -1 <<<"$said"); $(grep -o 'seed [0-9]*' <<<"$said" | head -1)"
 }
 
 # Produce, tail and long polls at a steady rate, and every system call of the core threads counted for ten seconds.

@@ -13,7 +13,7 @@ drivers          each client's driver notices a wrong record of every kind
 matrix           six clients x five codecs x 100,000 messages, against 1, 2 and 4 cores, per-core and per-node
 groups           groups of each client under load: members join, leave, crash and come back, the broker restarts
 kafka-python-own kafka-python's own integration tests
-kafka-tools      Kafka's own command-line tools against a broker, its dump tool against what that broker stored
+kafka-tools      Kafka's own command-line tools against a broker, its dump tool against what that broker stored and compacted
 kafka-directory  a data directory written by Apache Kafka, served by a broker and compared record by record
 fixtures         the directories in tests/fixtures, served and compared with their manifests
 LIST
@@ -68,6 +68,7 @@ stage_matrix() {
 
 stage_kafka_tools() {
     python_test kafka_tools.py --groups --broker "$BROKER_UNDER_TEST"
+    python_test compaction.py --broker "$BROKER_UNDER_TEST"
 }
 
 stage_kafka_directory() {

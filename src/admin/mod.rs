@@ -1,6 +1,8 @@
 //! What people use: settings, preflight, admin commands.
 
 pub mod cluster;
+pub mod completions;
+pub mod configs;
 pub mod moves;
 pub mod preflight;
 pub mod refusal;

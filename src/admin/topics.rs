@@ -1,30 +1,22 @@
-//! `pagewire topics`: list, create, describe, move and delete topics of any broker that speaks Kafka's protocol.
+//! `pagewire topics`: list, create, describe, alter, move and delete topics of any broker that speaks Kafka's protocol.
 //!
 //! Main thread. Invariant: what is printed with `--json` is one JSON value on standard output, and errors go elsewhere.
 
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
-use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+mod change;
+
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
-use kafka_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, MetadataResponse};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::{DescribeConfigsRequest, MetadataResponse};
 use serde::Serialize;
 
-use super::cluster::{metadata, topic_name};
+pub use change::Before;
+
+use super::cluster::Cluster;
+use super::configs::{self, ConfigView, ResourceArguments, Source};
 use super::moves::{self, PartitionName};
 use super::refusal::{AdminError, check};
 use super::table::{Align, Table};
 use crate::base::TopicId;
 use crate::net::client::Client;
-
-/// How long the broker may take for a change.
-pub(super) const CHANGE_TIMEOUT_MS: i32 = 30_000;
-/// DescribeConfigs: a topic's settings.
-const TOPIC_RESOURCE: i8 = 2;
-/// DescribeConfigs: the value is the topic's own.
-const TOPIC_SOURCE: i8 = 1;
-const TOPIC_ALREADY_EXISTS: i16 = 36;
-const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 
 /// What to do with topics.
 #[derive(clap::Subcommand, Clone, Debug, PartialEq, Eq)]
@@ -68,6 +60,29 @@ pub enum TopicsCommand {
         #[arg(long)]
         core: u16,
     },
+    /// Give topics more partitions, at once; there is no way back
+    ///
+    /// Keys are spread over the partitions anew: records of one key that came before are in another partition than those that come after.
+    Alter {
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// How many partitions each is to have in all
+        #[arg(long)]
+        partitions: i32,
+        /// Only ask whether it would work
+        #[arg(long)]
+        validate_only: bool,
+    },
+    /// Delete the oldest records of a topic, for everybody and for good
+    DeleteRecords {
+        name: String,
+        /// Delete what lies below this offset, or with "end" all there is
+        #[arg(long, value_name = "OFFSET|end")]
+        before: Before,
+        /// Only in this partition; may be repeated [default: all]
+        #[arg(long = "partition", value_name = "PARTITION")]
+        partitions: Vec<i32>,
+    },
     /// Delete topics with everything in them
     Delete {
         #[arg(required = true)]
@@ -104,10 +119,12 @@ pub struct PartitionView {
     pub isr: Vec<i32>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ConfigView {
-    pub name: String,
-    pub value: Option<String>,
+/// A partition after its oldest records are gone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct DeletedView {
+    pub partition: i32,
+    /// The first offset that is left.
+    pub low_watermark: i64,
 }
 
 /// What a command answers.
@@ -116,6 +133,7 @@ pub struct ConfigView {
 pub enum Outcome {
     List(Vec<TopicView>),
     Described(Vec<TopicView>),
+    Deleted(Vec<DeletedView>),
     Done { done: Vec<String> },
 }
 
@@ -124,23 +142,27 @@ pub enum Outcome {
 /// # Errors
 /// The broker cannot be asked, or it refuses.
 pub fn run(bootstrap: &str, command: &TopicsCommand) -> Result<Outcome, AdminError> {
-    let mut client = Client::connect(bootstrap)?;
+    let mut cluster = Cluster::connect(bootstrap)?;
     match command {
         TopicsCommand::List { internal } => {
-            let mut topics = views(metadata(&mut client, None)?)?;
+            let mut topics = views(cluster.metadata(None)?)?;
             topics.retain(|topic| *internal || !topic.internal);
             Ok(Outcome::List(topics))
         }
         TopicsCommand::Describe { names } => {
-            let mut topics = views(metadata(&mut client, Some(names))?)?;
+            let mut topics = views(cluster.metadata(Some(names))?)?;
             for topic in &mut topics {
-                topic.configs = configs(&mut client, &topic.name)?;
+                topic.configs = configs(cluster.anyone(), &topic.name)?;
             }
             Ok(Outcome::Described(topics))
         }
-        TopicsCommand::Move { partitions, core } => moves::run(&mut client, partitions, *core),
-        TopicsCommand::Create { .. } => create(&mut client, command),
-        TopicsCommand::Delete { names, if_exists } => delete(&mut client, names, *if_exists),
+        TopicsCommand::Move { partitions, core } => moves::run(cluster.anyone(), partitions, *core),
+        TopicsCommand::Create { .. } => change::create(cluster.anyone(), command),
+        TopicsCommand::Alter { names, partitions, validate_only } => {
+            change::add_partitions(cluster.anyone(), names, *partitions, *validate_only)
+        }
+        TopicsCommand::DeleteRecords { name, before, partitions } => change::delete_records(&mut cluster, name, *before, partitions),
+        TopicsCommand::Delete { names, if_exists } => change::delete(cluster.anyone(), names, *if_exists),
     }
 }
 
@@ -174,74 +196,9 @@ fn configs(client: &mut Client, name: &str) -> Result<Option<Vec<ConfigView>>, A
     if !client.knows::<DescribeConfigsRequest>() {
         return Ok(None);
     }
-    let resource = DescribeConfigsResource::default()
-        .with_resource_type(TOPIC_RESOURCE)
-        .with_resource_name(StrBytes::from_string(name.into()))
-        .with_configuration_keys(None);
-    let answer = client.ask("DescribeConfigs", &DescribeConfigsRequest::default().with_resources(vec![resource]))?;
-    let mut configs = Vec::new();
-    for result in &answer.results {
-        check(name, result.error_code, result.error_message.as_ref())?;
-        let own = result.configs.iter().filter(|config| config.config_source == TOPIC_SOURCE);
-        configs.extend(
-            own.map(|config| ConfigView { name: config.name.to_string(), value: config.value.as_ref().map(|value| value.to_string()) }),
-        );
-    }
+    let mut configs = configs::describe(client, &ResourceArguments::topic(name), None)?;
+    configs.retain(|config| config.source == Source::Topic);
     Ok(Some(configs))
-}
-
-fn create(client: &mut Client, command: &TopicsCommand) -> Result<Outcome, AdminError> {
-    let TopicsCommand::Create { name, partitions, replication_factor, configs, validate_only, if_not_exists } = command else {
-        unreachable!("run() calls create() for Create only");
-    };
-    let configs = configs.iter().map(|(name, value)| {
-        CreatableTopicConfig::default()
-            .with_name(StrBytes::from_string(name.clone()))
-            .with_value(Some(StrBytes::from_string(value.clone())))
-    });
-    let topic = CreatableTopic::default()
-        .with_name(topic_name(name))
-        .with_num_partitions(*partitions)
-        .with_replication_factor(*replication_factor)
-        .with_configs(configs.collect());
-    let request =
-        CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(CHANGE_TIMEOUT_MS).with_validate_only(*validate_only);
-    let answer = client.ask("CreateTopics", &request)?;
-    let mut done = Vec::new();
-    for result in &answer.topics {
-        match result.error_code {
-            TOPIC_ALREADY_EXISTS if *if_not_exists => {}
-            code => {
-                check(&result.name, code, result.error_message.as_ref())?;
-                done.push(result.name.to_string());
-            }
-        }
-    }
-    Ok(Outcome::Done { done })
-}
-
-fn delete(client: &mut Client, names: &[String], if_exists: bool) -> Result<Outcome, AdminError> {
-    // Versions up to 5 take names, later ones a state per topic; the encoder leaves out what the version does not have.
-    let states = names.iter().map(|name| DeleteTopicState::default().with_name(Some(topic_name(name)))).collect();
-    let newer = DeleteTopicsRequest::default().with_topics(states).with_timeout_ms(CHANGE_TIMEOUT_MS);
-    let older = DeleteTopicsRequest::default()
-        .with_topic_names(names.iter().map(|name| topic_name(name)).collect())
-        .with_timeout_ms(CHANGE_TIMEOUT_MS);
-    let request = if client.version::<DeleteTopicsRequest>().is_some_and(|version| version >= 6) { newer } else { older };
-    let answer = client.ask("DeleteTopics", &request)?;
-    let mut done = Vec::new();
-    let mut refused = None;
-    for result in &answer.responses {
-        let name = result.name.as_ref().map(|name| name.to_string()).unwrap_or_default();
-        match result.error_code {
-            UNKNOWN_TOPIC_OR_PARTITION if if_exists => {}
-            code => match check(&name, code, result.error_message.as_ref()) {
-                Ok(()) => done.push(name),
-                Err(error) => refused = refused.or(Some(error)),
-            },
-        }
-    }
-    refused.map_or(Ok(Outcome::Done { done }), Err)
 }
 
 impl Outcome {
@@ -250,6 +207,7 @@ impl Outcome {
         match self {
             Outcome::List(topics) => list_text(topics),
             Outcome::Described(topics) => topics.iter().map(described_text).collect::<Vec<_>>().join("\n"),
+            Outcome::Deleted(partitions) => deleted_text(partitions),
             Outcome::Done { done } if done.is_empty() => "nothing to do\n".into(),
             Outcome::Done { done } => done.iter().map(|name| format!("{name}\n")).collect(),
         }
@@ -272,8 +230,8 @@ fn list_text(topics: &[TopicView]) -> String {
 fn described_text(topic: &TopicView) -> String {
     let numbers = |numbers: &[i32]| numbers.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
     let mut text = format!("{}  {} partitions  id {}\n", topic.name, topic.partitions.len(), topic.id);
-    for ConfigView { name, value } in topic.configs.iter().flatten() {
-        text += &format!("  {name} = {}\n", value.as_deref().unwrap_or("(hidden)"));
+    for config in topic.configs.iter().flatten() {
+        text += &format!("  {} = {}\n", config.name, config.shown());
     }
     let mut table = Table::new(["PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC"].map(|head| (head, Align::Right)));
     for partition in &topic.partitions {
@@ -282,6 +240,14 @@ fn described_text(topic: &TopicView) -> String {
         table.row([partition.partition.to_string(), leader, epoch, numbers(&partition.replicas), numbers(&partition.isr)]);
     }
     text + &table.text("  ")
+}
+
+fn deleted_text(partitions: &[DeletedView]) -> String {
+    let mut table = Table::new(["PARTITION", "BEGINS AT"].map(|head| (head, Align::Right)));
+    for DeletedView { partition, low_watermark } in partitions {
+        table.row([partition.to_string(), low_watermark.to_string()]);
+    }
+    table.text("")
 }
 
 #[cfg(test)]
@@ -296,7 +262,9 @@ mod tests {
             replicas: vec![1000, 2000],
             isr: vec![1000],
         });
-        let configs = Some(vec![ConfigView { name: "retention.ms".into(), value: Some("5".into()) }]);
+        let (name_of_setting, value) = ("retention.ms".into(), Some("5".into()));
+        let config = ConfigView { name: name_of_setting, value, source: Source::Topic, read_only: false, sensitive: false };
+        let configs = Some(vec![config]);
         TopicView { name: name.into(), id: TopicId([1; 16]).to_string(), internal: false, partitions: partitions.collect(), configs }
     }
 
@@ -318,6 +286,8 @@ mod tests {
              1    none      7  1000,2000     1000\n"
         );
         assert_eq!(Outcome::Done { done: vec![] }.text(), "nothing to do\n");
+        let deleted = Outcome::Deleted(vec![DeletedView { partition: 11, low_watermark: 4 }]);
+        assert_eq!(deleted.text(), "PARTITION  BEGINS AT\n       11          4\n");
     }
 
     #[test]

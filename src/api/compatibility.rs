@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use super::versions::APIS;
-use crate::cluster::broker_config::BROKER_SETTINGS;
+use crate::cluster::broker_config::{self, BROKER_SETTINGS};
 use crate::cluster::setting::{Setting, Support};
 use crate::cluster::topic_config::TOPIC_SETTINGS;
 
@@ -35,6 +35,19 @@ pub fn page() -> String {
          | setting | default | here |\n|---|---|---|\n",
     );
     list(&mut text, BROKER_SETTINGS);
+    text.push_str("\n### Settings that are flags here\n\n| Kafka's setting | flag |\n|---|---|\n");
+    for (name, flag) in broker_config::flags() {
+        let _ = writeln!(text, "| `{name}` | `{flag}` |");
+    }
+    text.push_str(
+        "\n### Settings that are refused\n\n\
+         Every other broker setting of Apache Kafka 4.3. `--set` refuses them with the reason, so that nobody relies on one in vain.\n\n\
+         | reason | settings |\n|---|---|\n",
+    );
+    for (reason, names) in broker_config::refused() {
+        let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+        let _ = writeln!(text, "| {reason} | {} |", names.join(", "));
+    }
     text
 }
 

@@ -15,7 +15,12 @@ pub async fn handle(shard: Rc<Shard>, request: HeartbeatRequest) -> HeartbeatRes
     let error = match heartbeat_request(&request) {
         Ok((group_id, request)) => {
             let take = |response| if let Response::Heartbeat(error) = response { Some(error) } else { None };
-            ask(&shard, group_id, move |token| Event::Heartbeat { token, request }, take).await.unwrap_or_else(|error| error)
+            match ask(&shard, group_id, move |token| Event::Heartbeat { token, request }, take).await {
+                // Nobody knows yet whether it is a member. Kafka says yes to that: a session begins anew with the load, and the next
+                // heartbeat tells. Clients take COORDINATOR_LOAD_IN_PROGRESS from a heartbeat badly.
+                Err(ErrorCode::CoordinatorLoadInProgress) => ErrorCode::None,
+                Ok(error) | Err(error) => error,
+            }
         }
         Err(error) => error,
     };

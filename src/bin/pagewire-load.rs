@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
+use pagewire::admin::completions::completions;
 use pagewire::io::directory::replace_atomically;
 use pagewire::load::arguments::{Arguments, Command, OutputArguments};
 use pagewire::load::report::{Outcome, Report};
@@ -15,29 +16,33 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let checked = match &arguments.command {
-        Some(Command::Verify(verify)) => verify.check(),
-        None => arguments.run.check(),
+    let to_verify = match &arguments.command {
+        Some(Command::Completions { shell }) => {
+            return match print(&completions(*shell, Arguments::command())) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error),
+            };
+        }
+        Some(Command::Verify(verify)) => Some(verify),
+        None => None,
     };
+    let checked = to_verify.map_or_else(|| arguments.run.check(), |verify| verify.check());
     if let Err(why) = checked {
         Arguments::command().error(ErrorKind::ValueValidation, why).exit();
     }
-    let output = match &arguments.command {
-        Some(Command::Verify(verify)) => verify.output.clone(),
-        None => arguments.run.output.clone(),
-    };
+    let output = to_verify.map_or(&arguments.run.output, |verify| &verify.output);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
     let command_line = std::env::args().collect();
     let outcome = runtime.block_on(async {
-        match &arguments.command {
-            Some(Command::Verify(arguments)) => verify::verify(arguments, command_line).await,
+        match to_verify {
+            Some(arguments) => verify::verify(arguments, command_line).await,
             None => run::run(&arguments.run, command_line).await,
         }
     });
-    match outcome.map_err(|error| error.to_string()).and_then(|outcome| publish(outcome, &output)) {
+    match outcome.map_err(|error| error.to_string()).and_then(|outcome| publish(outcome, output)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => fail(&error),

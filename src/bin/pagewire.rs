@@ -8,7 +8,10 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use pagewire::admin::completions::completions;
+use pagewire::admin::configs::{self, ConfigsCommand};
 use pagewire::admin::preflight::{self, Level};
 use pagewire::admin::settings::{ServeFlags, Settings};
 use pagewire::admin::topics::{self, TopicsCommand};
@@ -31,16 +34,21 @@ enum Command {
     /// Run the broker
     #[command(after_help = SETTINGS_HELP)]
     Serve(ServeFlags),
-    /// List, create, describe and delete topics of any broker that speaks Kafka's protocol
+    /// List, create, describe, alter and delete topics of any broker that speaks Kafka's protocol
+    #[command(after_help = TOPICS_HELP)]
     Topics {
-        /// A broker to ask
-        #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092", env = "PAGEWIRE_BOOTSTRAP", global = true)]
-        bootstrap: String,
-        /// Print JSON
-        #[arg(long, global = true)]
-        json: bool,
+        #[command(flatten)]
+        flags: AskFlags,
         #[command(subcommand)]
         command: TopicsCommand,
+    },
+    /// Show and change the settings of topics and brokers, at any broker that speaks Kafka's protocol
+    #[command(after_help = CONFIGS_HELP)]
+    Configs {
+        #[command(flatten)]
+        flags: AskFlags,
+        #[command(subcommand)]
+        command: ConfigsCommand,
     },
     /// Look into a partition's directory or at one segment, without changing anything
     Inspect {
@@ -62,10 +70,61 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print what makes a shell complete the words of this command line
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions { shell: Shell },
     /// Print docs/compatibility.md
     #[command(hide = true)]
     Compatibility,
 }
+
+/// How to reach a cluster, and how to print what it says.
+#[derive(Args)]
+struct AskFlags {
+    /// A broker to ask; it names the others
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092", env = "PAGEWIRE_BOOTSTRAP", global = true)]
+    bootstrap: String,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl AskFlags {
+    fn print(&self, text: impl FnOnce() -> String, json: impl FnOnce() -> String) {
+        print!("{}", if self.json { json() + "\n" } else { text() });
+    }
+}
+
+const TOPICS_HELP: &str = "\
+Examples:
+  pagewire topics create orders --partitions 6 --set retention.ms=86400000
+  pagewire topics describe orders --json
+  pagewire topics alter orders --partitions 12
+  pagewire topics delete-records orders --partition 3 --before 1500
+  pagewire topics delete-records orders --before end
+  pagewire topics delete orders
+
+What a topic's settings are is changed with `pagewire configs`.";
+
+const CONFIGS_HELP: &str = "\
+Examples:
+  pagewire configs get topic orders                     what somebody has set for it
+  pagewire configs get topic orders --all               every setting, and where its value comes from
+  pagewire configs get topic orders retention.ms
+  pagewire configs set topic orders retention.ms=86400000 cleanup.policy+=compact
+  pagewire configs unset topic orders retention.ms      back to what the brokers have for it
+  pagewire configs get broker 1000
+  pagewire configs set broker all log.retention.ms=86400000
+
+A value comes from the first of: topic, broker (set at run time for one), all brokers (set at run time), start (given to \
+the broker when it was started), default.";
+
+const COMPLETIONS_HELP: &str = "\
+bash:  pagewire completions bash > ~/.local/share/bash-completion/completions/pagewire
+zsh:   pagewire completions zsh > ~/.zfunc/_pagewire      with ~/.zfunc in $fpath, before compinit
+fish:  pagewire completions fish > ~/.config/fish/completions/pagewire.fish
+
+A shell that is started afterwards completes commands, flags and their values.";
 
 const SETTINGS_HELP: &str = "Every flag may also stand in the environment (PAGEWIRE_DATA_DIR for --data-dir, PAGEWIRE_SET_NUM_PARTITIONS for \
      --set num.partitions) and in the file of --config (data-dir = \"/data\"; settings of --set in a table [set]). Flags win over the \
@@ -77,9 +136,14 @@ const WRONG_USAGE: u8 = 2;
 fn main() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Serve(flags) => serve(&flags),
-        Command::Topics { bootstrap, json, command } => topics(&bootstrap, json, &command),
+        Command::Topics { flags, command } => topics(&flags, &command),
+        Command::Configs { flags, command } => configs(&flags, &command),
         Command::Inspect { path, batches, json } => inspect(&path, batches, json),
         Command::Doctor { flags, json } => doctor(&flags, json),
+        Command::Completions { shell } => {
+            print!("{}", completions(shell, CommandLine::command()));
+            Ok(())
+        }
         Command::Compatibility => {
             print!("{}", pagewire::api::compatibility::page());
             Ok(())
@@ -143,12 +207,15 @@ fn serve(flags: &ServeFlags) -> Result<(), Stop> {
     pagewire::server::run(&settings).map_err(failed)
 }
 
-fn topics(bootstrap: &str, json: bool, command: &TopicsCommand) -> Result<(), Stop> {
-    let outcome = topics::run(bootstrap, command).map_err(failed)?;
-    match json {
-        true => println!("{}", outcome.json()),
-        false => print!("{}", outcome.text()),
-    }
+fn topics(flags: &AskFlags, command: &TopicsCommand) -> Result<(), Stop> {
+    let outcome = topics::run(&flags.bootstrap, command).map_err(failed)?;
+    flags.print(|| outcome.text(), || outcome.json());
+    Ok(())
+}
+
+fn configs(flags: &AskFlags, command: &ConfigsCommand) -> Result<(), Stop> {
+    let outcome = configs::run(&flags.bootstrap, command).map_err(failed)?;
+    flags.print(|| outcome.text(), || outcome.json());
     Ok(())
 }
 
@@ -180,7 +247,6 @@ fn doctor(flags: &ServeFlags, json: bool) -> Result<(), Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound() {
@@ -190,7 +256,7 @@ mod tests {
     #[test]
     fn negative_defaults_and_settings_are_understood() {
         let line = ["pagewire", "topics", "create", "t", "--partitions", "-1", "--set", "retention.ms=-1", "--json"];
-        let Command::Topics { json: true, command: TopicsCommand::Create { partitions, configs, .. }, .. } =
+        let Command::Topics { flags: AskFlags { json: true, .. }, command: TopicsCommand::Create { partitions, configs, .. } } =
             CommandLine::try_parse_from(line).map_err(|error| error.to_string()).unwrap().command
         else {
             panic!("it is a create command");

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::absent_settings::{kafka_names, why_absent};
 use super::image::Configs;
 use super::setting::{Kind, Setting, SettingError, Support, Synonym, Value};
 use super::topic_config::{Described, Set, Source, TOPIC_SETTINGS, topic_setting};
@@ -41,6 +42,22 @@ pub const BROKER_SETTINGS: &[Setting] = &[
         "The shortest session timeout that a member of a group may ask for."),
     supported("leader.replication.throttled.rate", Kind::Long(0, MAX), NO_LIMIT,
         "How many bytes per second leaders on this broker may send for throttled replicas.", ONE_REPLICA),
+    own("log.cleaner.backoff.ms", Kind::Long(0, MAX), "15000",
+        "How long the cleaner waits when there is no log to clean."),
+    own("log.cleaner.dedupe.buffer.size", Kind::Long(1 << 20, MAX), "134217728",
+        "The most memory that the cleaner's map of keys takes, 24 bytes for each key. What does not fit is left to the next cleaning."),
+    own("log.cleaner.enable", Kind::Boolean, "true",
+        "Whether compacted topics are cleaned, __consumer_offsets included."),
+    own("log.cleaner.io.buffer.load.factor", Kind::Double(0.01, 1.0), "0.9",
+        "How full the map of keys may get."),
+    supported("log.cleaner.io.buffer.size", Kind::Int(0, INT_MAX), "524288",
+        "How much the cleaner reads and writes at once.",
+        Support::Stored("the cleaner reads and writes 1 MiB at once, or one batch")),
+    own("log.cleaner.io.max.bytes.per.second", Kind::Double(1.0, f64::MAX), "33554432",
+        "How many bytes the cleaner reads and writes in a second. Apache Kafka sets no bound by default; here it is 32 MiB, so that cleaning is not felt by producers."),
+    supported("log.cleaner.threads", Kind::Int(0, INT_MAX), "1",
+        "How many logs are cleaned at a time.",
+        Support::Stored("one log of a node is cleaned at a time, by one thread of low priority")),
     own("log.flush.offset.checkpoint.interval.ms", Kind::Int(0, INT_MAX), "60000",
         "How often the recovery points are written down."),
     supported("log.flush.start.offset.checkpoint.interval.ms", Kind::Int(0, INT_MAX), "60000",
@@ -78,8 +95,17 @@ pub const BROKER_SETTINGS: &[Setting] = &[
 
 /// Those of the above that Kafka changes while it runs (`DynamicBrokerConfig.AllDynamicConfigs` and the quotas of `DynamicConfig.Broker`). Whoever
 /// lists one here reads it at each use, not once at the start.
-const DYNAMIC: &[&str] =
-    &["follower.replication.throttled.rate", "leader.replication.throttled.rate", "replica.alter.log.dirs.io.max.bytes.per.second"];
+const DYNAMIC: &[&str] = &[
+    "follower.replication.throttled.rate",
+    "leader.replication.throttled.rate",
+    "log.cleaner.backoff.ms",
+    "log.cleaner.dedupe.buffer.size",
+    "log.cleaner.io.buffer.load.factor",
+    "log.cleaner.io.buffer.size",
+    "log.cleaner.io.max.bytes.per.second",
+    "log.cleaner.threads",
+    "replica.alter.log.dirs.io.max.bytes.per.second",
+];
 
 /// Settings of Kafka that have another name here, and that people look for.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -119,8 +145,20 @@ pub struct BrokerConfig {
     /// Partitions in one answer to DescribeTopicPartitions.
     pub request_partitions_max: i32,
     pub request_bytes_max: usize,
+    pub cleaner: CleanerSettings,
     pub groups: GroupSettings,
     layers: Layers,
+}
+
+/// What governs the cleaner of compacted topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanerSettings {
+    pub enabled: bool,
+    pub backoff_ms: i64,
+    pub map_bytes_max: usize,
+    /// How full the map may get.
+    pub map_load_percent: u8,
+    pub bytes_per_second: u64,
 }
 
 /// What governs consumer groups and their offsets.
@@ -188,6 +226,13 @@ impl BrokerConfig {
             partitions_default: long("num.partitions") as i32,
             request_partitions_max: long("max.request.partition.size.limit") as i32,
             request_bytes_max: long("socket.request.max.bytes") as usize,
+            cleaner: CleanerSettings {
+                enabled: layers.boolean("log.cleaner.enable"),
+                backoff_ms: long("log.cleaner.backoff.ms"),
+                map_bytes_max: usize::try_from(long("log.cleaner.dedupe.buffer.size")).unwrap_or(usize::MAX),
+                map_load_percent: (layers.double("log.cleaner.io.buffer.load.factor") * 100.0) as u8,
+                bytes_per_second: layers.double("log.cleaner.io.max.bytes.per.second") as u64,
+            },
             groups,
             layers,
         })
@@ -314,6 +359,13 @@ impl Layers {
         }
     }
 
+    fn double(&self, name: &str) -> f64 {
+        match self.value(name) {
+            Value::Double(number) => number,
+            other => unreachable!("{name} is a number in the table; it came out as {other:?}"),
+        }
+    }
+
     fn boolean(&self, name: &str) -> bool {
         self.value(name) == Value::Boolean(true)
     }
@@ -375,7 +427,10 @@ fn broker_name(name: &str, value: &str) -> Result<&'static str, SettingError> {
             let synonym = setting.synonyms.first();
             synonym.map(|synonym| synonym.name).ok_or_else(|| SettingError::new(name, "it has no broker-wide default; set it on a topic"))
         }
-        Err(_) => Err(SettingError::unknown(name, "broker or topic setting", known_names())),
+        Err(_) => Err(match why_absent(name) {
+            Some(reason) => SettingError::new(name, format!("Apache Kafka has this setting, this broker does not: {reason}")),
+            None => SettingError::unknown(name, "broker or topic setting", known_names()),
+        }),
     }
 }
 
@@ -391,6 +446,24 @@ fn check_synonym(setting: &Setting, synonym: &Synonym, value: &str) -> Result<()
     }
     let checked = setting.parse(&converted(value, synonym.multiplier));
     checked.map(drop).map_err(|error| SettingError::new(synonym.name, error.reason))
+}
+
+/// Every name of Kafka's that stands for a flag here, with the flag.
+pub fn flags() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ELSEWHERE.iter().copied()
+}
+
+/// Every broker setting of Kafka's that this broker refuses whatever the value, by reason.
+pub fn refused() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let mut refused: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for name in kafka_names().filter(|name| !is_known(name)) {
+        refused.entry(why_absent(name).unwrap_or("")).or_default().push(name);
+    }
+    refused
+}
+
+fn is_known(name: &str) -> bool {
+    known_names().any(|known| known == name) || flags().any(|(kafka, _)| kafka == name)
 }
 
 /// Every name that `--set` accepts.
@@ -410,6 +483,20 @@ mod tests {
 
     fn default_of(broker: &BrokerConfig, name: &str) -> (Option<String>, Source) {
         broker.topic_default(topic_setting(name).unwrap())
+    }
+
+    #[test]
+    fn every_setting_of_kafkas_is_accepted_or_refused_with_a_reason() {
+        let without: Vec<_> = refused().remove("").unwrap_or_default();
+        assert!(without.is_empty(), "add these to a table: {without:?}");
+        // The other way round: nothing here has a name that Kafka does not know.
+        let topic_names: Vec<&str> = TOPIC_SETTINGS.iter().map(|setting| setting.name).collect();
+        // Kafka has these among its quotas (`QuotaConfig.brokerQuotaConfigs`): they can be set at run time only.
+        let of_quotas =
+            |name: &str| name.ends_with("replication.throttled.rate") || name == "replica.alter.log.dirs.io.max.bytes.per.second";
+        for name in known_names().chain(flags().map(|(kafka, _)| kafka)).filter(|name| !topic_names.contains(name)) {
+            assert!(kafka_names().any(|kafkas| kafkas == name) || of_quotas(name), "{name}");
+        }
     }
 
     #[test]
@@ -481,6 +568,7 @@ mod tests {
             ("retention.ms", "5", "the default of all topics is log.retention.ms"),
             ("num.partitions", "5", "--set num.partitions=5"),
             ("log.dirs", "/data", "--data-dir"),
+            ("log.cleaner.enable", "false", "--set log.cleaner.enable=false"),
         ] {
             let error = check_dynamic(name, value).unwrap_err().to_string();
             assert!(error.contains(way_out), "{error}");
@@ -499,6 +587,12 @@ mod tests {
                 "group.min.session.timeout.ms",
                 "1800001",
                 "group.min.session.timeout.ms: 1800001 ms is more than group.max.session.timeout.ms (1800000 ms)",
+            ),
+            (
+                "num.replica.fetchers",
+                "4",
+                "num.replica.fetchers: Apache Kafka has this setting, this broker does not: every partition has one replica, so nothing is \
+                 fetched by followers or moved between directories",
             ),
             ("remote.storage.enable", "false", "remote.storage.enable: it has no broker-wide default; set it on a topic"),
         ] {

@@ -1,5 +1,6 @@
 //! The metadata image and the rules that change it. Pure values and functions, any thread.
 
+mod absent_settings;
 pub mod broker_config;
 pub mod client_quotas;
 pub mod controller;

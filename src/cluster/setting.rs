@@ -161,6 +161,7 @@ impl fmt::Display for Kind {
             Kind::Short(min, max) | Kind::Int(min, max) | Kind::Long(min, max) => {
                 write!(formatter, "a whole number from {min} to {max}")
             }
+            Kind::Double(min, f64::MAX) => write!(formatter, "a number of at least {min}"),
             Kind::Double(min, max) => write!(formatter, "a number from {min} to {max}"),
             Kind::Choice(words) => write!(formatter, "one of {}", words.join(", ")),
             Kind::Choices(words) => write!(formatter, "any of {}, separated by commas", words.join(", ")),

@@ -24,7 +24,7 @@ pub struct CleanupPolicy {
 }
 
 /// The effective settings of one topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TopicConfig {
     /// The size at which a segment is closed. `internal.segment.bytes`, if set, goes before `segment.bytes`.
     pub segment_bytes: u32,
@@ -54,6 +54,14 @@ pub struct TopicConfig {
     /// acks=all needs at least so many in-sync replicas.
     pub min_insync_replicas: i32,
     pub cleanup_policy: CleanupPolicy,
+    /// The dirty share of a compacted log above which it is cleaned, 0 to 1.
+    pub cleanable_dirty_ratio_min: f64,
+    /// How long a record of a compacted topic stays as it is at least.
+    pub compaction_lag_ms_min: i64,
+    /// The longest time a record of a compacted topic may wait for its cleaning; `i64::MAX`: for ever.
+    pub compaction_lag_ms_max: i64,
+    /// How long tombstones stay after the first cleaning that met them.
+    pub delete_retention_ms: i64,
     pub preallocate: bool,
     /// How long a removed file stays on disk under another name.
     pub file_delete_delay_ms: i64,
@@ -65,7 +73,6 @@ const INT_MAX: i64 = i32::MAX as i64;
 const NEVER: &str = "9223372036854775807";
 const HOUR_MS: i64 = 3_600_000;
 const NO_TIERS: Support = Support::DefaultOnly("there is no tiered storage; all data stays in the data directory");
-const NO_CLEANER: Support = Support::Stored("compacted topics are not cleaned yet: every record is kept");
 const AS_SENT: Support = Support::Stored("batches are stored as producers send them, so the broker compresses nothing");
 const ONE_REPLICA: Support = Support::Stored("every partition has one replica, so nothing is replicated yet");
 
@@ -92,7 +99,7 @@ macro_rules! setting {
 #[rustfmt::skip]
 pub const TOPIC_SETTINGS: &[Setting] = &[
     setting!("cleanup.policy", Kind::Choices(&["compact", "delete"]), Some("delete"), [same("log.cleanup.policy")], Support::Honoured,
-        "What happens to old segments: delete removes them by age and size. compact is accepted and kept, but compacted topics are not cleaned yet: every record is kept."),
+        "What happens to old segments: delete removes them by age and size, compact keeps the last record of each key."),
     setting!("compression.gzip.level", Kind::Int(-1, 9), Some("-1"), [same("compression.gzip.level")], AS_SENT,
         "The gzip level for topics that the broker compresses."),
     setting!("compression.lz4.level", Kind::Int(1, 17), Some("9"), [same("compression.lz4.level")], AS_SENT,
@@ -102,8 +109,8 @@ pub const TOPIC_SETTINGS: &[Setting] = &[
         "The codec batches are stored in. producer keeps each batch as it came."),
     setting!("compression.zstd.level", Kind::Int(-131_072, 22), Some("3"), [same("compression.zstd.level")], AS_SENT,
         "The zstd level for topics that the broker compresses."),
-    setting!("delete.retention.ms", Kind::Long(0, MAX), Some("86400000"), [same("log.cleaner.delete.retention.ms")], NO_CLEANER,
-        "How long tombstones of a compacted topic stay readable."),
+    setting!("delete.retention.ms", Kind::Long(0, MAX), Some("86400000"), [same("log.cleaner.delete.retention.ms")], Support::Honoured,
+        "How long tombstones of a compacted topic stay readable, from the first cleaning that meets them. The next cleaning after that removes them."),
     setting!("file.delete.delay.ms", Kind::Long(0, MAX), Some("60000"), [same("log.segment.delete.delay.ms")], Support::Honoured,
         "How long a removed segment stays on disk under a .deleted name."),
     setting!("flush.messages", Kind::Long(1, MAX), Some(NEVER), [same("log.flush.interval.messages")], Support::Honoured,
@@ -122,7 +129,7 @@ pub const TOPIC_SETTINGS: &[Setting] = &[
         "How much of a tiered partition stays on the local disk."),
     setting!("local.retention.ms", Kind::Long(-2, MAX), Some("-2"), [same("log.local.retention.ms")], NO_TIERS,
         "How long segments of a tiered partition stay on the local disk."),
-    setting!("max.compaction.lag.ms", Kind::Long(1, MAX), Some(NEVER), [same("log.cleaner.max.compaction.lag.ms")], NO_CLEANER,
+    setting!("max.compaction.lag.ms", Kind::Long(1, MAX), Some(NEVER), [same("log.cleaner.max.compaction.lag.ms")], Support::Honoured,
         "The longest time a record of a compacted topic may wait for its cleaning."),
     setting!("max.message.bytes", Kind::Int(0, INT_MAX), Some("1048588"), [same("message.max.bytes")], Support::Honoured,
         "The largest record batch accepted, as it travels."),
@@ -132,9 +139,9 @@ pub const TOPIC_SETTINGS: &[Setting] = &[
         "How far a record's time may lie in the past. Not looked at with LogAppendTime."),
     setting!("message.timestamp.type", Kind::Choice(&["CreateTime", "LogAppendTime"]), Some("CreateTime"), [same("log.message.timestamp.type")], Support::Honoured,
         "Whether records carry the producer's time or that of the append."),
-    setting!("min.cleanable.dirty.ratio", Kind::Double(0.0, 1.0), Some("0.5"), [same("log.cleaner.min.cleanable.ratio")], NO_CLEANER,
+    setting!("min.cleanable.dirty.ratio", Kind::Double(0.0, 1.0), Some("0.5"), [same("log.cleaner.min.cleanable.ratio")], Support::Honoured,
         "The share of a compacted log that must be uncleaned before a cleaning is worth it."),
-    setting!("min.compaction.lag.ms", Kind::Long(0, MAX), Some("0"), [same("log.cleaner.min.compaction.lag.ms")], NO_CLEANER,
+    setting!("min.compaction.lag.ms", Kind::Long(0, MAX), Some("0"), [same("log.cleaner.min.compaction.lag.ms")], Support::Honoured,
         "How long a record of a compacted topic stays as it is at least."),
     setting!("min.insync.replicas", Kind::Int(1, INT_MAX), Some("1"), [same("min.insync.replicas")], Support::Honoured,
         "How many replicas must be in sync for a write with acks=all."),
@@ -292,6 +299,13 @@ impl TopicConfig {
                 delete: policy.iter().any(|word| word == "delete"),
                 compact: policy.iter().any(|word| word == "compact"),
             },
+            cleanable_dirty_ratio_min: match value(broker, overrides, "min.cleanable.dirty.ratio") {
+                Some(Value::Double(ratio)) => ratio,
+                other => unreachable!("a number with a default, which a test proves; it came out as {other:?}"),
+            },
+            compaction_lag_ms_min: long("min.compaction.lag.ms"),
+            compaction_lag_ms_max: long("max.compaction.lag.ms"),
+            delete_retention_ms: long("delete.retention.ms"),
             preallocate: flag("preallocate"),
             file_delete_delay_ms: long("file.delete.delay.ms"),
             unclean_leader_election: flag("unclean.leader.election.enable"),

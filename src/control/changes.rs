@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 
 use super::checkpoints::Checkpoints;
+use super::cleaner::Cleaner;
 use super::cores::Cores;
 use super::moves::{self, Move};
 use super::{partitions, store};
@@ -48,6 +49,7 @@ pub(super) struct Queue {
 pub struct Changes {
     cores: Rc<Cores>,
     checkpoints: Rc<Checkpoints>,
+    cleaner: Rc<Cleaner>,
     data_dir: PathBuf,
     /// As it was given at the start.
     broker_config: BrokerConfig,
@@ -60,12 +62,13 @@ impl Changes {
     pub(super) fn new(
         cores: Rc<Cores>,
         checkpoints: Rc<Checkpoints>,
+        cleaner: Rc<Cleaner>,
         data_dir: PathBuf,
         broker_config: BrokerConfig,
         image: MetadataImage,
         queue: Queue,
     ) -> Changes {
-        Changes { cores, checkpoints, data_dir, broker_config, image, queue, stopping: false }
+        Changes { cores, checkpoints, cleaner, data_dir, broker_config, image, queue, stopping: false }
     }
 
     /// Works changes off until nobody can send any more.
@@ -228,8 +231,10 @@ impl Changes {
         }
     }
 
-    /// Waits until no helper thread works for partitions that their cores gave up: the names of their directories are free afterwards.
+    /// Waits until no helper thread works for partitions that their cores gave up, and the cleaner does not either: the names of their directories are free
+    /// afterwards.
     async fn finish_work_on(&self, removed: Vec<Vec<PartitionKey>>) {
+        self.cleaner.leave(&removed.concat()).await;
         for (core, removed) in self.cores.all().zip(removed) {
             self.cores.ask_later(core, |shard| async move { shard.finish_work_on(&removed).await }).await;
         }

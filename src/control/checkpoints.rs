@@ -1,4 +1,4 @@
-//! Kafka's three checkpoint files in the data directory: recovery points, high watermarks, log starts.
+//! Kafka's four checkpoint files in the data directory: recovery points, high watermarks, log starts, first offsets that are not cleaned.
 //!
 //! The control thread collects what the cores know and has a helper thread write it. Invariant: a checkpoint never says more than the
 //! disk holds; a stale one only makes the next start read more.
@@ -10,10 +10,12 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::cores::Cores;
 use crate::base::{ErrorCode, Offset};
-use crate::log::checkpoint::{self, HIGH_WATERMARK_FILE, LOG_START_OFFSET_FILE, PartitionOffsets, RECOVERY_POINT_FILE};
+use crate::log::checkpoint::{
+    self, CLEANER_OFFSET_FILE, HIGH_WATERMARK_FILE, LOG_START_OFFSET_FILE, PartitionOffsets, RECOVERY_POINT_FILE,
+};
 use crate::shard::{PartitionCheckpoint, ReplyTo};
 
-/// Who writes the three files while the broker runs: one at a time, each with what the cores know by then.
+/// Who writes the four files while the broker runs: one at a time, each with what the cores know by then.
 #[derive(Default)]
 pub(super) struct Checkpoints {
     turn: Mutex<()>,
@@ -27,7 +29,7 @@ impl Checkpoints {
         self.turn.lock().await
     }
 
-    /// Collects and writes all three. A failure is logged: the files only save work at the next start.
+    /// Collects and writes all four. A failure is logged: the files only save work at the next start.
     pub(super) async fn write_all(&self, cores: &Cores, data_dir: &Path) {
         let _turn = self.turn.lock().await;
         let partitions: Vec<PartitionCheckpoint> = cores.ask_all(|shard| shard.checkpoints()).await.into_iter().flatten().collect();
@@ -63,14 +65,15 @@ impl Checkpoints {
     }
 }
 
-/// Replaces the three files. Blocking.
+/// Replaces the four files. Blocking.
 ///
 /// # Errors
 /// The host's.
 pub fn write(data_dir: &Path, partitions: &[PartitionCheckpoint]) -> std::io::Result<()> {
     write_file(data_dir, RECOVERY_POINT_FILE, partitions, |partition| Some(partition.recovery_point))?;
     write_file(data_dir, HIGH_WATERMARK_FILE, partitions, |partition| Some(partition.high_watermark))?;
-    write_file(data_dir, LOG_START_OFFSET_FILE, partitions, |partition| partition.log_start_offset)
+    write_file(data_dir, LOG_START_OFFSET_FILE, partitions, |partition| partition.log_start_offset)?;
+    write_file(data_dir, CLEANER_OFFSET_FILE, partitions, |partition| partition.first_dirty_offset)
 }
 
 fn write_file(
@@ -83,7 +86,7 @@ fn write_file(
     checkpoint::write_offsets(&data_dir.join(file), &partitions.iter().filter_map(line).collect())
 }
 
-/// The recovery points and log starts of a data directory. A damaged file counts as missing: the logs are read instead.
+/// The lines of one of them. A damaged file counts as missing: the logs are read instead.
 pub fn read(data_dir: &Path, file: &str) -> PartitionOffsets {
     checkpoint::read_offsets(&data_dir.join(file)).unwrap_or_else(|error| {
         tracing::warn!("{error}; going on without it: the logs say the same, which takes longer to read");

@@ -6,6 +6,7 @@
 
 pub mod changes;
 pub mod checkpoints;
+mod cleaner;
 pub mod cores;
 mod helpers;
 mod log_dir;

@@ -55,6 +55,7 @@ pub struct Known {
     pub clean: bool,
     pub recovery_point: Option<Offset>,
     pub log_start_offset: Option<Offset>,
+    pub first_dirty_offset: Option<Offset>,
     /// Counts bytes of log as they are checked.
     pub progress: Option<Arc<AtomicU64>>,
 }
@@ -91,6 +92,7 @@ pub fn open(
     let context = OpenContext {
         recovery_point: known.recovery_point,
         log_start_offset: known.log_start_offset,
+        first_dirty_offset: known.first_dirty_offset,
         clean: known.clean,
         now: clock::wall_ms(),
         progress: known.progress,

@@ -177,6 +177,7 @@ fn checkpoint_recovered(data_dir: &Path, image: &MetadataImage, opened: &[Vec<Op
         recovery_point: log.recovery_point(),
         high_watermark: log.log_end_offset(),
         log_start_offset: log.log_start_offset_to_checkpoint(),
+        first_dirty_offset: log.first_dirty_offset_to_checkpoint(),
     };
     let partitions: Vec<PartitionCheckpoint> = opened.iter().flatten().map(checkpoint_of).collect();
     if let Err(error) = checkpoints::write(data_dir, &partitions) {
@@ -254,6 +255,7 @@ fn open_all(options: &StartOptions, image: &MetadataImage, clean: bool) -> (Vec<
         image.topics().flat_map(|topic| topic.partitions.iter().map(|partition| (topic.clone(), partition.index))).collect();
     let recovery_points = checkpoints::read(&options.data_dir, checkpoint::RECOVERY_POINT_FILE);
     let log_starts = checkpoints::read(&options.data_dir, checkpoint::LOG_START_OFFSET_FILE);
+    let first_dirty = checkpoints::read(&options.data_dir, checkpoint::CLEANER_OFFSET_FILE);
     let (bytes_checked, logs_open) = (Arc::new(AtomicU64::new(0)), AtomicUsize::new(0));
     let open_one = |(topic, index): (Arc<TopicImage>, PartitionIndex)| -> Opened {
         let name = (topic.name.clone(), index);
@@ -261,6 +263,7 @@ fn open_all(options: &StartOptions, image: &MetadataImage, clean: bool) -> (Vec<
             clean,
             recovery_point: recovery_points.get(&name).copied(),
             log_start_offset: log_starts.get(&name).copied(),
+            first_dirty_offset: first_dirty.get(&name).copied(),
             progress: Some(bytes_checked.clone()),
         };
         let partition = topic.partition(index).expect("taken from this topic");

@@ -52,6 +52,7 @@ fn close(stopped: StoppedLog) -> Result<PartitionCheckpoint, String> {
         recovery_point: closed.recovery_point,
         high_watermark: closed.log_end_offset,
         log_start_offset: closed.log_start_offset,
+        first_dirty_offset: closed.first_dirty_offset,
     })
 }
 

@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::changes::{Change, Changes, Queue, Told};
 use super::checkpoints::Checkpoints;
+use super::cleaner::Cleaner;
 use super::cores::Cores;
 use super::helpers::{Helpers, LOG_DIR_ORDER, Work};
 use super::log_dir;
@@ -51,11 +52,14 @@ pub async fn run(control: Control, reports: impl Reports) -> std::io::Result<()>
     let (change_sender, change_receiver) = unbounded_channel();
     let checkpoint_every = Duration::from_millis(broker_config.recovery_point_checkpoint_ms.max(1) as u64);
     let checkpoints = Rc::new(Checkpoints::default());
-    let directory = DataDirectory { path: data_dir.clone(), checkpoints: checkpoints.clone() };
     let waiting = Rc::new(Cell::new(0));
     let queue = Queue { waiting: waiting.clone(), finished: change_sender.downgrade() };
-    let changes = Changes::new(cores.clone(), checkpoints.clone(), data_dir.clone(), broker_config, image, queue);
+    let cleaner = Cleaner::new(cores.clone(), checkpoints.clone(), data_dir.clone());
+    let changes = Changes::new(cores.clone(), checkpoints.clone(), cleaner.clone(), data_dir.clone(), broker_config, image, queue);
+    let directory = DataDirectory { path: data_dir.clone(), checkpoints: checkpoints.clone() };
     let tasks = LocalSet::new();
+    // Ends with the tasks: its thread is told to stop by the cores, which give their logs up first.
+    tasks.spawn_local(cleaner.run());
     let changing = tasks.spawn_local(changes.run(change_receiver));
     let looping = async {
         let mut helpers = Helpers::new();

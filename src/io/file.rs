@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::features::{self, Feature};
 
@@ -82,6 +83,11 @@ impl File {
         use std::os::unix::fs::MetadataExt;
         let metadata = self.file.metadata()?;
         Ok(metadata.mtime() * 1000 + metadata.mtime_nsec() / 1_000_000)
+    }
+
+    /// Makes the file look as if its bytes had last changed at this time.
+    pub fn set_modified_ms(&self, modified_ms: i64) -> io::Result<()> {
+        self.file.set_modified(UNIX_EPOCH + Duration::from_millis(modified_ms.max(0).unsigned_abs()))
     }
 
     /// Another descriptor of the same open file, for whoever must own one.

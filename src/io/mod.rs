@@ -11,7 +11,7 @@
 //! | `transfer` | the ways in which a range of a file goes to a socket |
 //! | `glommio` | the executor of a core, its sockets, its ring |
 //! | `stream` | files from front to back, for tools |
-//! | `thread`, `entropy` | threads before and after the cores; randomness |
+//! | `thread`, `entropy` | threads before and after the cores, and one for work that has time; randomness |
 //!
 //! Every `unsafe` block carries the argument why it is sound. Everything else in the crate is safe code.
 

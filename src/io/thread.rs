@@ -1,15 +1,13 @@
-//! Threads for blocking work before the cores run and after they have ended.
+//! Threads for blocking work before the cores run and after they have ended, and one for work that has time.
 //!
-//! Everything in between goes to the cores or to the control thread's helpers.
+//! Everything else goes to the cores or to the control thread's helpers.
 
+use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-/// Lets the calling thread of a command wait. Never on a core or the control thread.
-pub fn pause(duration: Duration) {
-    thread::sleep(duration);
-}
+use tokio::sync::oneshot;
 
 /// Does each piece of work on a thread of its own and returns the results in order. A panic in one is a panic here.
 pub fn on_threads<W: Send, R: Send>(work: Vec<W>, act: impl Fn(W) -> R + Sync) -> Vec<R> {
@@ -39,9 +37,87 @@ pub fn on_threads_with_ticks<W: Send, R: Send>(
     })
 }
 
+/// Lets the calling thread wait. Never on a core or the control thread.
+pub fn pause(duration: Duration) {
+    thread::sleep(duration);
+}
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// One thread that works only when others leave it a processor and the disk: nice 19, and the lowest best-effort I/O priority. Pieces are done one after the
+/// other. Dropping it waits for the piece under way.
+pub struct BackgroundThread {
+    sender: Option<mpsc::Sender<Work>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl BackgroundThread {
+    /// # Errors
+    /// The host refuses another thread.
+    pub fn start(name: &str) -> io::Result<BackgroundThread> {
+        let (sender, receiver) = mpsc::channel::<Work>();
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            lower_priority();
+            receiver.iter().for_each(|work| work());
+        })?;
+        Ok(BackgroundThread { sender: Some(sender), thread: Some(thread) })
+    }
+
+    /// Gives the thread a piece of work.
+    pub fn run<T: Send + 'static, W: FnOnce() -> T + Send + 'static>(&self, work: W) -> impl Future<Output = T> + use<T, W> {
+        let (answer, answered) = oneshot::channel();
+        let work = Box::new(move || drop(answer.send(work())));
+        self.sender.as_ref().expect("it is there until the drop").send(work).expect("the thread ends only with its sender");
+        async move { answered.await.expect("a piece of work does not panic") }
+    }
+}
+
+impl Drop for BackgroundThread {
+    fn drop(&mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Of the calling thread. A host that refuses only makes it a thread like others.
+fn lower_priority() {
+    /// linux/ioprio.h: a thread, the calling one for 0; class 2 is best effort, and 7 its lowest level.
+    const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+    const IOPRIO_BEST_EFFORT_LOWEST: libc::c_int = (2 << 13) | 7;
+    // SAFETY: two system calls on plain integers. On Linux both act on the calling thread alone, for the id 0.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, 19);
+        libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_BEST_EFFORT_LOWEST);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_background_thread_is_the_last_to_get_a_processor_and_ends_with_its_owner() {
+        let background = BackgroundThread::start("background").unwrap();
+        // SAFETY: a system call on plain integers.
+        let nice = || unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+        let first = background.run(nice);
+        let second = background.run(|| thread::current().name().map(str::to_owned));
+        assert_eq!(futures_lite::future::block_on(first), 19);
+        assert_eq!(futures_lite::future::block_on(second), Some("background".to_owned()));
+        assert!(nice() < 19, "only that thread");
+        let (begun, has_begun) = mpsc::channel();
+        let (ended, has_ended) = mpsc::channel();
+        drop(background.run(move || {
+            begun.send(()).unwrap();
+            pause(Duration::from_millis(20));
+            ended.send(()).unwrap();
+        }));
+        has_begun.recv().unwrap();
+        drop(background);
+        assert_eq!(has_ended.try_recv(), Ok(()), "the drop waits for what is under way");
+    }
 
     #[test]
     fn results_keep_their_order() {

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use super::filler::FillerKind;
 use super::message::MESSAGE_BYTES_MIN;
@@ -28,6 +29,8 @@ pub struct Arguments {
 pub enum Command {
     /// Read everything back from offset 0 and compare it with what a journal says was acknowledged
     Verify(VerifyArguments),
+    /// Print what makes a shell complete the words of this command line; `pagewire completions --help` says where to put it
+    Completions { shell: Shell },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]

@@ -13,7 +13,7 @@ pub enum TimestampType {
 }
 
 /// One topic's settings, shared by its logs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogConfig {
     /// A segment's `.log` is at most this long. At most `i32::MAX`: positions are 31 bits wide.
     pub segment_bytes: u32,
@@ -29,6 +29,16 @@ pub struct LogConfig {
     pub cleanup_delete: bool,
     pub retention_ms: i64,
     pub retention_bytes: i64,
+    /// `cleanup.policy` contains `compact`: only then does the cleaner look at it, by the four settings below.
+    pub cleanup_compact: bool,
+    /// A cleaning is worth it when more than this share of the log is dirty, 0 to 1 (`min.cleanable.dirty.ratio`).
+    pub dirty_ratio_min: f64,
+    /// Records younger than this are not cleaned (`min.compaction.lag.ms`).
+    pub compaction_lag_ms_min: i64,
+    /// Records older than this are cleaned whatever the ratio (`max.compaction.lag.ms`).
+    pub compaction_lag_ms_max: i64,
+    /// How long tombstones stay after they were first cleaned (`delete.retention.ms`).
+    pub delete_retention_ms: i64,
     pub message_bytes_max: u32,
     /// Flush after this many records.
     pub flush_messages: i64,
@@ -53,6 +63,11 @@ impl Default for LogConfig {
             cleanup_delete: true,
             retention_ms: 7 * 24 * 60 * 60 * 1000,
             retention_bytes: -1,
+            cleanup_compact: false,
+            dirty_ratio_min: 0.5,
+            compaction_lag_ms_min: 0,
+            compaction_lag_ms_max: i64::MAX,
+            delete_retention_ms: 24 * 60 * 60 * 1000,
             message_bytes_max: 1_048_588,
             flush_messages: i64::MAX,
             flush_ms: i64::MAX,

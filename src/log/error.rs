@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::read::Corruption;
+use crate::base::Offset;
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LogError {
@@ -18,6 +19,9 @@ pub enum LogError {
     Host { path: PathBuf, doing: &'static str, error: Arc<io::Error> },
     #[error("a batch of {came} bytes does not fit a segment: expected at most segment.bytes = {segment_bytes}")]
     BatchLargerThanSegment { came: usize, segment_bytes: u32 },
+    /// What was asked for lay in files that the cleaner or retention has replaced since. Ask again.
+    #[error("{directory}: segment {segment} was replaced while it was being opened; ask again")]
+    Replaced { directory: Arc<Path>, segment: Offset },
     #[error(transparent)]
     Corrupt(#[from] Corruption),
     /// A follower was given a batch that does not go on where its log ends.

@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::compaction::swap;
 use super::format::{self, FileKind, Marking, PREPARED_FILE, SegmentFileName};
 use super::leader_epochs::{self, LeaderEpochs};
 use super::offset_index::OffsetIndex;
@@ -72,6 +73,10 @@ pub(super) enum Step {
         base_offsets: Vec<Offset>,
         next_base_offset: Offset,
     },
+    /// Put a cleaned segment in the place of these, the first of which it is named after.
+    SwapCleaned {
+        base_offsets: Vec<Offset>,
+    },
     /// Remove what was renamed before. `held` keeps the last reference off the core: closing an unlinked file frees its blocks.
     Delete {
         base_offsets: Vec<Offset>,
@@ -97,6 +102,7 @@ pub(super) enum StepDone {
         next_base_offset: Offset,
         result: io::Result<()>,
     },
+    SwappedCleaned(io::Result<()>),
     /// Nothing hangs on it.
     Other,
 }
@@ -141,6 +147,7 @@ impl Step {
                 let result = base_offsets.iter().try_for_each(|base_offset| retire_segment(directory, *base_offset));
                 StepDone::Retired { next_base_offset, result }
             }
+            Step::SwapCleaned { base_offsets } => StepDone::SwappedCleaned(swap::swap(directory, &base_offsets)),
             Step::Delete { base_offsets, held } => {
                 for base_offset in &base_offsets {
                     delete_segment(directory, *base_offset);

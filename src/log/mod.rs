@@ -8,6 +8,7 @@
 //! | `header_check` | which batches a read may hand out without a look |
 //! | `truncation` | cutting its end, off the core |
 //! | `timestamp_lookup` | from a timestamp to an offset, off the core |
+//! | `compaction` | the cleaner of compacted topics |
 //! | `jobs` | its background work, performed by helper threads |
 //! | `recovery`, `startup_files`, `cut`, `rebuild`, `walk` | opening a directory, whatever state it is in |
 //! | `format`, `segment`, `offset_index`, `time_index`, `index_builder`, `index_search` | the files of a segment |
@@ -22,6 +23,7 @@
 pub mod append;
 pub mod checkpoint;
 pub mod clean_shutdown;
+pub mod compaction;
 pub mod config;
 pub mod cut;
 pub mod data_dir;

@@ -10,6 +10,7 @@
 //! | `retention` | what may be deleted; `advance_log_start_offset` |
 //! | `truncation` | `truncate_to` |
 //! | `timestamp_lookup` | `timestamp_lookup` |
+//! | `compaction/of_log` | `cleanable`, `begin_cleaning`, `swap_in`, `end_cleaning`, `abort_cleaning` |
 //!
 //! Owned by one core; `Send`, so that it can be opened and closed on a helper thread. No call waits for the disk unless its text says so.
 //!
@@ -19,6 +20,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::compaction::of_log::CleanerState;
 use super::config::LogConfig;
 use super::error::LogError;
 use super::jobs::Step;
@@ -54,6 +56,7 @@ pub struct Log {
     pub(super) positions: PositionCache,
     /// Bytes appended since this log was opened: preallocation is for logs with traffic.
     pub(super) appended_bytes: u64,
+    pub(super) cleaner: CleanerState,
     pub(super) last_tick: Timestamp,
     pub(super) counters: LogCounters,
 }

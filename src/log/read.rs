@@ -150,12 +150,16 @@ impl Log {
         }
     }
 
-    /// Takes the files that a `SegmentOpening` opened. One that failed because retention was faster is no error: the next read says `OutOfRange`.
+    /// Takes the files that a `SegmentOpening` opened. One that failed because retention was faster is no error: the next read says `OutOfRange`. Neither is one of a segment
+    /// whose place the cleaner gives to another: the next read opens that one.
     ///
     /// # Errors
     /// The files of a segment that should be there could not be opened.
     pub fn segment_opened(&mut self, opened: SegmentOpened) -> Result<(), LogError> {
         let Ok(at) = self.sealed.binary_search_by_key(&opened.base_offset, |segment| segment.base_offset) else { return Ok(()) };
+        if self.is_swapping() || self.sealed[at].size != opened.size {
+            return Ok(());
+        }
         match opened.result {
             Ok((log, file, entries)) => {
                 let headers_seen = HeadersSeen::none_below(self.sealed[at].size);

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::compaction::of_log::CleanerState;
 use super::config::LogConfig;
 use super::cut::Cuttings;
 use super::error::{Doing, LogError};
@@ -41,6 +42,8 @@ pub struct OpenContext {
     pub recovery_point: Option<Offset>,
     /// From the log-start-offset checkpoint.
     pub log_start_offset: Option<Offset>,
+    /// From the cleaner-offset checkpoint.
+    pub first_dirty_offset: Option<Offset>,
     /// The data directory had the clean-shutdown marker.
     pub clean: bool,
     /// The wall clock.
@@ -205,6 +208,8 @@ impl Opening<'_> {
             retired: Vec::new(),
             positions: PositionCache::default(),
             appended_bytes: 0,
+            // One that lies behind the end is from before something was cut: what came in its place was never cleaned.
+            cleaner: CleanerState::from_checkpoint(self.context.first_dirty_offset.filter(|offset| *offset <= log_end_offset)),
             last_tick: self.context.now,
             counters: LogCounters::default(),
         })

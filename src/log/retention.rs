@@ -39,7 +39,11 @@ pub fn choose(
             limit_ms.is_some_and(|limit| segment.largest_timestamp.0 >= 0 && now.0.saturating_sub(segment.largest_timestamp.0) > limit);
         let is_too_much = limit_bytes.is_some_and(|limit| left_bytes >= limit && left_bytes - limit >= u64::from(segment.size));
         let is_below_start = segment.end_offset <= log_start_offset && segments.peek().is_some();
-        if segment.size == 0 || segment.end_offset > high_watermark || !(is_old || is_too_much || is_below_start) {
+        // An empty one at the end is the active one; before it, what compaction has emptied.
+        if segment.size == 0 && segments.peek().is_none()
+            || segment.end_offset > high_watermark
+            || !(is_old || is_too_much || is_below_start)
+        {
             break;
         }
         left_bytes -= u64::from(segment.size);

@@ -194,6 +194,8 @@ pub struct SegmentOpening {
 #[derive(Debug)]
 pub struct SegmentOpened {
     pub(super) base_offset: Offset,
+    /// Of the segment that was to be opened.
+    pub(super) size: u32,
     pub(super) index_rebuilt: bool,
     /// The log, its index and the index's entries.
     pub(super) result: io::Result<(Arc<File>, Arc<File>, usize)>,
@@ -212,11 +214,17 @@ impl SegmentOpening {
     pub fn open(self) -> SegmentOpened {
         let mut index_rebuilt = false;
         let result = self.open_files(&mut index_rebuilt);
-        SegmentOpened { base_offset: self.base_offset, index_rebuilt, result }
+        SegmentOpened { base_offset: self.base_offset, size: self.size, index_rebuilt, result }
     }
 
     fn open_files(&self, index_rebuilt: &mut bool) -> io::Result<(Arc<File>, Arc<File>, usize)> {
         let log = File::open_read(&self.log_path())?;
+        let came = log.size()?;
+        if came != u64::from(self.size) {
+            // Perhaps the cleaner has put another segment in its place since the core looked; the core knows by now.
+            let what = format!("expected {} bytes, came {came}: the file was cut or written to by somebody else", self.size);
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, what));
+        }
         let index_path = format::path(&self.directory, self.base_offset, FileKind::OffsetIndex);
         if !self.rebuild_index
             && let Ok(index) = File::open_read(&index_path)

@@ -1,5 +1,6 @@
 //! Tests of the log as a whole: against a model, against Apache Kafka's own directories, against damage.
 
+mod compaction;
 mod damage;
 mod inspection;
 mod kafka_directories;

@@ -15,6 +15,7 @@ use super::format::{self, FileKind, Marking, SegmentFileName};
 use super::offset_index::OffsetIndex;
 use super::partition_log::Log;
 use super::read::Corruption;
+use super::segment::IndexSource;
 use super::time_index::TimeIndex;
 use super::walk::{Walk, Walked};
 use crate::base::limits::DECOMPRESSED_BATCH_BYTES_MAX;
@@ -63,8 +64,10 @@ struct Place {
 enum Source {
     /// The indexes have been asked: start here.
     Open { log: Arc<File>, position: u32 },
-    /// The files are to be opened.
+    /// The files are to be opened; the log's length is what `size` says.
     Files,
+    /// The same, and the file may still be longer: it was sealed a moment ago.
+    UnfinishedFiles,
 }
 
 impl Log {
@@ -91,7 +94,9 @@ impl Log {
     /// The first segment whose largest timestamp is at or above `least`.
     fn place_of(&self, least: Timestamp, log_start_offset: Offset) -> Option<Place> {
         if let Some(segment) = self.sealed.iter().find(|segment| segment.size > 0 && segment.largest_timestamp >= least) {
-            return Some(Place { base_offset: segment.base_offset, size: segment.size, source: Source::Files });
+            let is_finished = segment.open.as_ref().is_none_or(|open| matches!(open.index, IndexSource::File { .. }));
+            let source = if is_finished { Source::Files } else { Source::UnfinishedFiles };
+            return Some(Place { base_offset: segment.base_offset, size: segment.size, source });
         }
         let active = &self.active;
         if active.size == 0 || active.indexes.largest_timestamp < least {
@@ -115,19 +120,20 @@ impl TimestampLookup {
     /// The record, or `None`. Blocking: for a helper thread. The caller bounds the answer by the high watermark.
     ///
     /// # Errors
-    /// The host's, and a batch that cannot be read.
+    /// The host's, a batch that cannot be read, and `Replaced`: the cleaner was faster, so prepare another lookup.
     pub fn find(self) -> Result<Option<FoundTimestamp>, LogError> {
         let Some(place) = &self.place else { return Ok(None) };
         match &place.source {
             Source::Open { log, position } => self.search(place, log, *position),
-            Source::Files => {
-                let (log, position) = self.open(place).doing(&self.directory, "open a segment of")?;
-                self.search(place, &log, position)
-            }
+            Source::Files | Source::UnfinishedFiles => match self.open(place).doing(&self.directory, "open a segment of")? {
+                Some((log, position)) => self.search(place, &log, position),
+                None => Err(LogError::Replaced { directory: self.directory.clone(), segment: place.base_offset }),
+            },
         }
     }
 
-    fn open(&self, place: &Place) -> io::Result<(File, u32)> {
+    /// The segment's log and where to begin in it. `None`: another one has its name, or it is gone.
+    fn open(&self, place: &Place) -> io::Result<Option<(File, u32)>> {
         let read_index = |kind| directory::read_to_vec(&format::path(&self.directory, place.base_offset, kind)).unwrap_or_default();
         // A missing or damaged index only makes the search longer.
         let time_index = TimeIndex::from_bytes(read_index(FileKind::TimeIndex));
@@ -136,14 +142,19 @@ impl TimestampLookup {
         let from = start_of_search(&time_index, self.least, place.base_offset, self.log_start_offset);
         let position = offset_index.lookup(from).filter(|_| is_sound).map_or(0, |entry| entry.position);
         let path = format::path(&self.directory, place.base_offset, FileKind::Log);
-        match File::open_read(&path) {
+        let log = match File::open_read(&path) {
             // Retention was faster: until the file goes, its records can still be found.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let name = SegmentFileName { offset: place.base_offset, kind: FileKind::Log, marking: Marking::Deleted };
-                Ok((File::open_read(&self.directory.join(name.name()))?, position))
+                match File::open_read(&self.directory.join(name.name())) {
+                    Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                    log => log?,
+                }
             }
-            log => Ok((log?, position)),
-        }
+            log => log?,
+        };
+        let is_it = !matches!(place.source, Source::Files) || log.size()? == u64::from(place.size);
+        Ok(is_it.then_some((log, position)))
     }
 
     fn search(&self, place: &Place, log: &File, position: u32) -> Result<Option<FoundTimestamp>, LogError> {

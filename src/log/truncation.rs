@@ -30,6 +30,7 @@ impl Log {
             return Ok(());
         }
         self.run_steps()?;
+        self.abort_cleaning();
         let result = self.truncate_files(offset);
         if let Err(LogError::Host { error, .. }) = &result {
             let error = error.clone();
@@ -60,6 +61,7 @@ impl Log {
         self.log_start_offset = self.log_start_offset.min(end_offset);
         self.first_base_on_disk = self.first_base_offset();
         self.recovery_point = self.recovery_point.min(end_offset);
+        self.cut_first_dirty_offset(end_offset);
         self.leader_epochs.truncate_from_end(end_offset);
         leader_epochs::write(&self.directory, &self.leader_epochs).doing(&self.directory, "write the leader epochs of")?;
         directory::sync(&self.directory).doing(&self.directory, "sync")

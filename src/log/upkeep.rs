@@ -45,8 +45,10 @@ impl Log {
                 Prepared::Requested | Prepared::BeingNamed => {}
             }
         }
-        // A failure in either has taken the log offline, and says so to the next caller.
-        let _ = self.retain(high_watermark, now);
+        // A failure in either has taken the log offline, and says so to the next caller. Files that are about to change places are left alone.
+        if !self.is_swapping() {
+            let _ = self.retain(high_watermark, now);
+        }
         self.write_index_tail();
         self.delete_retired(now);
         for segment in &mut self.sealed {
@@ -101,6 +103,7 @@ impl Log {
             }
             StepDone::Retired { next_base_offset, result: Ok(()) } => self.first_base_on_disk = next_base_offset,
             StepDone::Retired { result: Err(error), .. } => _ = self.go_offline("rename a deleted segment", &error),
+            StepDone::SwappedCleaned(result) => self.swapped(result),
             StepDone::IndexTailWritten(Err(_)) | StepDone::Preallocated(Err(_)) | StepDone::LeaderEpochsWritten(Err(_)) => {
                 self.counters.background_failures += 1;
             }
@@ -201,6 +204,7 @@ impl Log {
             recovery_point: self.recovery_point,
             log_start_offset: self.log_start_offset_to_checkpoint(),
             log_end_offset: self.log_end_offset,
+            first_dirty_offset: self.first_dirty_offset_to_checkpoint(),
         })
     }
 
@@ -234,4 +238,6 @@ pub struct Closed {
     /// For the log-start-offset checkpoint; `None`: no line there.
     pub log_start_offset: Option<Offset>,
     pub log_end_offset: Offset,
+    /// For the cleaner-offset checkpoint; `None`: no line there.
+    pub first_dirty_offset: Option<Offset>,
 }

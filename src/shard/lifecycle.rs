@@ -65,6 +65,8 @@ pub struct PartitionCheckpoint {
     pub high_watermark: Offset,
     /// Only where the log's start is not its first segment's.
     pub log_start_offset: Option<Offset>,
+    /// Only of compacted topics: the first offset that is not cleaned yet.
+    pub first_dirty_offset: Option<Offset>,
 }
 
 /// What a core gives back when it stops.

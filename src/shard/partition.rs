@@ -4,6 +4,7 @@
 //! above the high watermark; the high watermark never falls while the partition is open.
 
 mod background;
+mod cleaning;
 mod extent;
 mod flush;
 
@@ -19,12 +20,13 @@ use crate::io::FileRange;
 use crate::io::clock;
 use crate::log::{Log, LogError, OffsetAndPosition, ReadOutcome, SegmentOpening};
 use crate::replication::{Leadership, PartitionReplication};
-use crate::shard::calls::Call;
+use crate::shard::calls::{Call, CallId};
 use crate::shard::histograms::Stage;
 use crate::shard::log_config::log_config;
 use crate::shard::waits::{Listener, Watcher};
 use crate::shard::{PartitionCheckpoint, Shard, counters};
 use crate::wire::batch::Batch;
+pub use cleaning::{CleaningCandidate, Overdue};
 pub use extent::LogExtent;
 use flush::FlushState;
 
@@ -74,6 +76,8 @@ struct State {
     jobs_under_way: bool,
     /// The partition is about to leave this core: no more jobs are given out here.
     is_resting: bool,
+    /// The cleaner, which waits for a segment to be in its place.
+    swap_call: Option<CallId>,
 }
 
 /// What one append of batches came to.
@@ -154,6 +158,7 @@ impl Partition {
                 flush: FlushState::default(),
                 jobs_under_way: false,
                 is_resting: false,
+                swap_call: None,
             })),
         })
     }
@@ -220,6 +225,7 @@ impl Partition {
             recovery_point: state.log.recovery_point(),
             high_watermark: state.high_watermark.offset,
             log_start_offset: state.log.log_start_offset_to_checkpoint(),
+            first_dirty_offset: state.log.first_dirty_offset_to_checkpoint(),
         })
     }
 
@@ -317,6 +323,11 @@ impl Partition {
 }
 
 impl State {
+    /// A partition that is about to leave gives out no more jobs, but for one that the cleaner waits for.
+    fn gives_jobs_out(&self) -> bool {
+        !self.is_resting || self.swap_call.is_some()
+    }
+
     fn check_leader_epoch(&self, current: LeaderEpoch) -> Result<(), ErrorCode> {
         self.replication.check_epoch(current).map_err(|error| error.error_code())
     }
@@ -357,7 +368,7 @@ impl State {
 /// The one place where a log's errors become Kafka's.
 pub(super) fn error_code(error: &LogError) -> ErrorCode {
     match error {
-        LogError::Offline { .. } | LogError::Host { .. } => ErrorCode::KafkaStorageError,
+        LogError::Offline { .. } | LogError::Host { .. } | LogError::Replaced { .. } => ErrorCode::KafkaStorageError,
         LogError::BatchLargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
         LogError::Corrupt(_) => ErrorCode::CorruptMessage,
         LogError::NotInOrder { .. } => ErrorCode::UnknownServerError,

@@ -163,7 +163,8 @@ impl RecordBatchBuilder {
     }
 }
 
-fn put_varlong(buffer: &mut Vec<u8>, value: i64) {
+/// Zigzag, then seven bits per byte.
+pub(super) fn put_varlong(buffer: &mut Vec<u8>, value: i64) {
     let mut value = ((value << 1) ^ (value >> 63)) as u64;
     while value >= 0x80 {
         buffer.push(value as u8 | 0x80);

@@ -16,6 +16,7 @@ pub mod guard;
 mod lz4_frame;
 pub mod owned_batches;
 pub mod produce;
+pub mod rebuilt;
 pub mod records;
 pub mod shapes;
 pub mod snappy;

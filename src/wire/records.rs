@@ -31,6 +31,8 @@ pub struct Record<'a> {
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
     pub headers: Headers<'a>,
+    /// Key, value and headers as they stand: everything behind the offset delta.
+    pub body: &'a [u8],
 }
 
 /// The headers of a record. Their structure was checked, so iterating cannot fail.
@@ -102,6 +104,7 @@ fn read_record(bytes: &[u8]) -> Result<(Record<'_>, usize), Flaw> {
     let end = head.body_at + head.length;
     let mut fields = Fields { bytes: bytes.get(..end).ok_or(Flaw::Ended)?, at: head.bytes };
     let inside = |flaw| if flaw == Flaw::Ended { Flaw::Damaged("its parts are longer than its length says") } else { flaw };
+    let body = &fields.bytes[head.key_at..];
     let key = fields.rest_of_field(head.key_bytes).map_err(inside)?;
     let value = fields.bytes_field().map_err(inside)?;
     let count = fields.headers_count().map_err(inside)?;
@@ -113,7 +116,7 @@ fn read_record(bytes: &[u8]) -> Result<(Record<'_>, usize), Flaw> {
     if fields.at != end {
         return Err(LENGTH_LEFT_OVER);
     }
-    Ok((Record { offset_delta: head.offset_delta, timestamp_delta: head.timestamp_delta, key, value, headers }, end))
+    Ok((Record { offset_delta: head.offset_delta, timestamp_delta: head.timestamp_delta, key, value, headers, body }, end))
 }
 
 /// Where a walk gets its bytes: a slice, or a decompressor with a small window.
@@ -249,6 +252,8 @@ struct Head {
     body_at: usize,
     timestamp_delta: i64,
     offset_delta: i32,
+    /// Where the key's length begins.
+    key_at: usize,
     /// −1: null.
     key_bytes: i32,
     /// Bytes of the head itself.
@@ -267,11 +272,12 @@ impl Head {
         fields.byte()?;
         let timestamp_delta = fields.varlong()?;
         let offset_delta = fields.varint()?;
+        let key_at = fields.at;
         let key_bytes = fields.varint()?;
         if key_bytes < -1 {
             return Err(NEGATIVE_LENGTH);
         }
-        let head = Head { length: length as usize, body_at, timestamp_delta, offset_delta, key_bytes, bytes: fields.at };
+        let head = Head { length: length as usize, body_at, timestamp_delta, offset_delta, key_at, key_bytes, bytes: fields.at };
         if head.length < head.bytes - body_at {
             return Err(Flaw::Damaged("its parts are longer than its length says"));
         }

@@ -25,21 +25,29 @@ class BrokerFailed(Exception):
     """The broker did not start, did not stop, or stopped with a code other than 0."""
 
 
+given_ports = set()
+
+
 def free_ports(count):
     """The first of `count` consecutive ports that nothing listens on, below the range from which the kernel hands out ports.
 
-    PAGEWIRE_TEST_PORTS=FIRST-LAST says where to look; without it every process begins elsewhere."""
+    None is given twice by one process: a broker that is being restarted comes back to its own. PAGEWIRE_TEST_PORTS=FIRST-LAST says
+    where to look; without it every process begins elsewhere."""
     start = 20_000 + (os.getpid() * 37) % 9_000
     end = start + 3_000
     if given := os.environ.get("PAGEWIRE_TEST_PORTS"):
         start, end = map(int, given.split("-"))
-    for first in range(start, end - count + 1, count):
+    for first in range(start, end - count + 1):
+        wanted = range(first, first + count)
+        if not given_ports.isdisjoint(wanted):
+            continue
         try:
-            held = [socket.create_server(("127.0.0.1", first + index)) for index in range(count)]
+            held = [socket.create_server(("127.0.0.1", port)) for port in wanted]
         except OSError:
             continue
         for one in held:
             one.close()
+        given_ports.update(wanted)
         return first
     raise BrokerFailed(f"no {count} free ports in a row from {start} on")
 

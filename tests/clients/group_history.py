@@ -13,26 +13,33 @@ one member. The rules:
 
 
 class Term:
-    __slots__ = ("floor", "next_offset", "successor")
+    __slots__ = ("floor", "next_offset", "successor", "is_old")
 
     def __init__(self, floor):
         self.floor = floor
         self.next_offset = None
         self.successor = None
+        self.is_old = False  # begun where the member was in an earlier term; see `keeps_positions`
 
 
 class Judgement:
     """`written`: partition and offset → number, as far as the producer knows. `whole_assignments`: an `assigned` names all that the
-    member has. `is_ordered`: the times of different members may be compared."""
+    member has. `is_ordered`: the times of different members may be compared. `drops_one`: a member that leaves may have committed
+    one record, the one behind the last that it read of a partition, without saying that it read it. `keeps_positions`: a member
+    that gets a partition back may go on where it was, whatever others committed meanwhile."""
 
-    def __init__(self, written, whole_assignments=False, is_ordered=True):
+    def __init__(self, written, whole_assignments=False, is_ordered=True, drops_one=False, keeps_positions=False):
         self.written = written
         self.whole_assignments = whole_assignments
         self.is_ordered = is_ordered
+        self.drops_one = drops_one
+        self.keeps_positions = keeps_positions
         self.complaints = []
         self.terms = {}
         self.seen = {}
         self.committed = {}
+        self.reached = {}  # member → partition → the offset behind the last that it read
+        self.dropped = []  # of each member that left, the records one of which it may have dropped
         self.read_again = 0
         self.not_committed = 0
         self.times_lost = 0
@@ -64,6 +71,8 @@ class Judgement:
             self.complaints.append(f"{event.member} failed: {event.fields['error']}")
         if event.kind in ("left", "killed", "failed"):
             terms.clear()
+        if event.kind == "left" and self.drops_one:
+            self.dropped.append(set(self.reached.get(event.member, {}).items()))
 
     def _begin(self, member, partition):
         for terms in self.terms.values():
@@ -79,13 +88,16 @@ class Judgement:
             return
         if term.successor is not None and self.is_ordered:
             self.complaints.append(f"{place} after {term.successor} has got the partition")
-        if term.next_offset is None and offset < term.floor:
+        if term.next_offset is None and self.keeps_positions and offset == self.reached.get(event.member, {}).get(partition):
+            term.is_old = offset < term.floor
+        elif term.next_offset is None and offset < term.floor:
             self.complaints.append(f"{place} first, though {term.floor} was committed before it got the partition")
         if term.next_offset is not None and offset != term.next_offset:
             self.complaints.append(f"{place}, where {term.next_offset} comes next")
         if self.written.get((partition, offset), number) != number:
             self.complaints.append(f"{place}: number {self.written[partition, offset]} was written, {number} came")
         term.next_offset = offset + 1
+        self.reached.setdefault(event.member, {})[partition] = offset + 1
         seen = self.seen.setdefault(partition, set())
         self.read_again += offset in seen
         seen.add(offset)
@@ -96,25 +108,33 @@ class Judgement:
         if term is None or term.next_offset is None or offset > term.next_offset:
             self.complaints.append(f"{place}, which it has not read in this term")
         before = self.committed.get(partition, 0)
-        if offset < before:
+        if offset < before and not (term and term.is_old):
             self.complaints.append(f"{place}, and {before} was committed before")
         self.committed[partition] = max(before, offset)
 
+    def number_read(self):
+        """Different records."""
+        return sum(len(seen) for seen in self.seen.values())
+
     def unread(self, ends, begins=None):
-        """How many records up to the ends nobody has read; `ends`: partition → offset."""
+        """The records up to the ends that nobody has read, as (partition, offset); `ends` and `begins`: partition → offset."""
         begins = begins or {}
-        return sum(
-            sum(offset not in self.seen.get(partition, ()) for offset in range(begins.get(partition, 0), end)) for partition, end in ends.items()
-        )
+        missing = [
+            (partition, offset)
+            for partition, end in sorted(ends.items())
+            for offset in range(begins.get(partition, 0), end)
+            if offset not in self.seen.get(partition, ())
+        ]
+        for excuses in self.dropped:
+            if excused := next((one for one in missing if one in excuses), None):
+                missing.remove(excused)
+        return missing
 
     def close(self, ends, committed_in_the_end, begins=None):
         """The last rule."""
-        begins = begins or {}
+        if missing := self.unread(ends, begins):
+            self.complaints.append(f"{len(missing)} records were never read, the first of partition {missing[0][0]} at offset {missing[0][1]}")
         for partition, end in sorted(ends.items()):
-            seen = self.seen.get(partition, set())
-            missing = [offset for offset in range(begins.get(partition, 0), end) if offset not in seen]
-            if missing:
-                self.complaints.append(f"partition {partition}: {len(missing)} of {end} records were never read, the first is {missing[0]}")
             if committed_in_the_end.get(partition) != end:
                 self.complaints.append(f"partition {partition} ends at {end}, and the committed offset is {committed_in_the_end.get(partition)}")
         return self.complaints

@@ -58,19 +58,54 @@ FAULTS = (
 )
 
 
-def complaints_about(history, committed_in_the_end):
-    judgement = Judgement(WRITTEN)
+# kcat drops the record that it is handed when it is told to leave, and commits it.
+DROPPED_BY_ONE_THAT_LEFT = (
+    ("a", "assigned", {"partitions": [0]}),
+    ("a", "seen", {"records": [[0, 0, 0], [0, 1, 1]]}),
+    ("a", "revoked", {"partitions": [0]}),
+    ("a", "left", {}),
+    ("b", "assigned", {"partitions": [0]}),
+    ("b", "seen", {"records": [[0, 3, 3], [0, 4, 4], [0, 5, 5]]}),
+)
+
+
+# kafka-python goes on where it was when it gets a partition back, though another member has gone further.
+OLD_POSITION = (
+    ("a", "assigned", {"partitions": [0]}),
+    ("a", "seen", {"records": [[0, 0, 0], [0, 1, 1]]}),
+    ("a", "revoked", {"partitions": [0]}),
+    ("b", "assigned", {"partitions": [0]}),
+    ("b", "seen", {"records": [[0, 0, 0], [0, 1, 1], [0, 2, 2], [0, 3, 3]]}),
+    ("b", "committed", {"offsets": [[0, 4]]}),
+    ("b", "revoked", {"partitions": [0]}),
+    ("a", "assigned", {"partitions": [0]}),
+    ("a", "seen", {"records": [[0, 2, 2], [0, 3, 3]]}),
+    ("a", "committed", {"offsets": [[0, 3]]}),
+    ("a", "seen", {"records": [[0, 4, 4], [0, 5, 5]]}),
+)
+
+
+def complaints_about(history, committed_in_the_end, **allowed):
+    judgement = Judgement(WRITTEN, **allowed)
     judgement.take_all([Event(at, member, kind, fields) for at, (member, kind, fields) in enumerate(history)])
     return judgement.close({0: 6}, committed_in_the_end)
 
 
 def main():
-    cases = [(name, history, {0: 6}, wanted) for name, history, wanted in FAULTS]
-    cases.append(("a commit that was lost", HEALTHY, {0: 3}, "the committed offset is 3"))
-    cases.append(("no commit at all", HEALTHY, {}, "the committed offset is None"))
+    cases = [(name, history, {0: 6}, {}, wanted) for name, history, wanted in FAULTS]
+    cases.append(("a commit that was lost", HEALTHY, {0: 3}, {}, "the committed offset is 3"))
+    cases.append(("no commit at all", HEALTHY, {}, {}, "the committed offset is None"))
+    cases.append(("a dropped record", DROPPED_BY_ONE_THAT_LEFT, {0: 6}, {}, "were never read"))
+    cases.append(("a dropped record, as kcat does", DROPPED_BY_ONE_THAT_LEFT, {0: 6}, {"drops_one": True}, None))
+    cases.append(("more dropped records than kcat drops", DROPPED_BY_ONE_THAT_LEFT[:5], {0: 6}, {"drops_one": True}, "were never read"))
+    cases.append(("an old position", OLD_POSITION, {0: 6}, {}, "though 4 was committed"))
+    cases.append(("a commit from an old position", OLD_POSITION, {0: 6}, {}, "and 4 was committed before"))
+    cases.append(("an old position, as kafka-python keeps it", OLD_POSITION, {0: 6}, {"keeps_positions": True}, None))
+    other = OLD_POSITION[:8] + (("a", "seen", {"records": [[0, 1, 1]]}),) + OLD_POSITION[8:]
+    cases.append(("a position that it never had", other, {0: 6}, {"keeps_positions": True}, "though 4 was committed"))
     failed = 0
-    for name, history, committed, wanted in cases:
-        complaints = complaints_about(history, committed)
+    for name, history, committed, allowed, wanted in cases:
+        complaints = complaints_about(history, committed, **allowed)
         if (wanted is None and complaints) or (wanted is not None and not any(wanted in one for one in complaints)):
             failed += 1
             print(f"FAILED {name}: expected {wanted!r} among {complaints}")

@@ -7,6 +7,9 @@ import confluent_kafka
 from confluent_kafka.admin import AdminClient, NewTopic
 
 ASK_SECONDS = 30
+TRY_SECONDS = 5
+# What passes and librdkafka does not call retriable.
+ASKED_AGAIN = (confluent_kafka.KafkaError._TIMED_OUT, confluent_kafka.KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
 
 
 class Load:
@@ -53,7 +56,10 @@ class Cluster:
 
     def __init__(self, bootstrap):
         self.bootstrap = bootstrap
-        self.admin = AdminClient({"bootstrap.servers": bootstrap, "reconnect.backoff.max.ms": 500, "log_level": 2})
+        self.admin = self._new_admin()
+
+    def _new_admin(self):
+        return AdminClient({"bootstrap.servers": self.bootstrap, "reconnect.backoff.max.ms": 500, "log_level": 2})
 
     def create_topic(self, topic, partitions):
         for future in self.admin.create_topics([NewTopic(topic, partitions, 1)]).values():
@@ -71,21 +77,24 @@ class Cluster:
     def committed(self, group):
         """Partition → committed offset, for all that have one."""
         asked = [confluent_kafka.ConsumerGroupTopicPartitions(group)]
-        answer = self._ask(lambda: self.admin.list_consumer_group_offsets(asked, request_timeout=ASK_SECONDS)[group].result())
+        answer = self._ask(lambda: self.admin.list_consumer_group_offsets(asked, request_timeout=TRY_SECONDS)[group].result())
         return {one.partition: one.offset for one in answer.topic_partitions if one.offset >= 0}
 
     def describe(self, group):
         """The state's name, and the ids of the members."""
-        answer = self._ask(lambda: self.admin.describe_consumer_groups([group], request_timeout=ASK_SECONDS)[group].result())
+        answer = self._ask(lambda: self.admin.describe_consumer_groups([group], request_timeout=TRY_SECONDS)[group].result())
         return answer.state.name, sorted(member.member_id for member in answer.members)
 
     def _ask(self, question):
-        """Asks again while the broker says that it is still reading its groups."""
+        """Asks again while the broker still reads its groups. After a restart of the broker librdkafka may lose its question about the
+        coordinator together with the bootstrap connection, and waits for ever; so each try has a new client."""
         give_up = time.monotonic() + ASK_SECONDS
         while True:
             try:
                 return question()
             except confluent_kafka.KafkaException as failure:
-                if not failure.args[0].retriable() or time.monotonic() > give_up:
+                error = failure.args[0]
+                if time.monotonic() > give_up or not (error.retriable() or error.code() in ASKED_AGAIN):
                     raise RuntimeError(f"asked the broker about its groups: {failure}") from None
             time.sleep(0.1)
+            self.admin = self._new_admin()

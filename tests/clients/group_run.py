@@ -1,8 +1,11 @@
 """One group at work: a broker, a producer in the background, and members that a scenario lets join, leave and crash."""
 
+import json
+import subprocess
 import time
 
 import broker
+import group_members
 from group_history import Judgement
 from group_load import Cluster, Load
 from group_members import Member
@@ -19,6 +22,13 @@ BROKER_SETTINGS = {
     "group.initial.rebalance.delay.ms": "200",
     "group.min.session.timeout.ms": "1000",
     "offsets.topic.num.partitions": "4",
+}
+# With the consumer protocol (KIP-848) the broker sets the times, not the client.
+CONSUMER_PROTOCOL_SETTINGS = {
+    "group.consumer.min.session.timeout.ms": "1000",
+    "group.consumer.session.timeout.ms": "10000",
+    "group.consumer.min.heartbeat.interval.ms": "300",
+    "group.consumer.heartbeat.interval.ms": "300",
 }
 
 
@@ -48,13 +58,13 @@ class GroupRun:
             raise
 
     def _start_broker(self, port=None):
-        settings = dict(BROKER_SETTINGS)
+        settings = {**BROKER_SETTINGS, **(CONSUMER_PROTOCOL_SETTINGS if self.protocol == "consumer" else {})}
         return broker.start(self.broker_kind, self.folder / "data", BROKER_CORES, "per-core", settings, port)
 
     # What a scenario does.
 
-    def join(self, instance=None, session_ms=SESSION_MS):
-        setup = {
+    def setup(self, instance=None, session_ms=SESSION_MS):
+        return {
             "bootstrap": self.broker.bootstrap,
             "topic": TOPIC,
             "group": GROUP,
@@ -64,8 +74,10 @@ class GroupRun:
             "session_ms": session_ms,
             "heartbeat_ms": HEARTBEAT_MS,
         }
+
+    def join(self, instance=None, session_ms=SESSION_MS):
         number = len(self.members) + 1
-        member = Member(f"m{number}" + (f"({instance})" if instance else ""), self.client, setup, self.folder / f"m{number}.log")
+        member = Member(f"m{number}" + (f"({instance})" if instance else ""), self.client, self.setup(instance, session_ms), self.folder / f"m{number}.log")
         member.instance = instance
         self.members.append(member)
         return member
@@ -139,7 +151,13 @@ class GroupRun:
 
     def judgement(self):
         """Of all that was said so far."""
-        judgement = Judgement(self.load.written, whole_assignments=self.client == "kafkajs", is_ordered=self.client != "kcat")
+        judgement = Judgement(
+            self.load.written,
+            whole_assignments=self.client == "kafkajs",
+            is_ordered=self.client != "kcat",
+            drops_one=self.client == "kcat",
+            keeps_positions=self.client == "kafka-python",
+        )
         judgement.take_all(self.events())
         return judgement
 
@@ -182,15 +200,31 @@ class GroupRun:
         self.wait_until_balanced()
         self.load.stop()
         ends = self.ends()
-        self.wait_until(lambda: self.judgement().unread(ends, begins) == 0, "everything to be read")
+        self.wait_until(lambda: not self.judgement().unread(ends, begins), "everything to be read")
         self.wait_until(lambda: self.cluster.committed(GROUP) == ends, "everything to be committed")
         for member in self.alive():
             self.leave(member)
         self.found += self.judgement().close(ends, self.cluster.committed(GROUP), begins)
-        if leaves_nobody:
+        if self.client == "franz-go":
+            self.compare_with_kadm(ends, leaves_nobody)
+        elif leaves_nobody:
             state = self.cluster.describe(GROUP)
             if state != ("EMPTY", []):
                 self.complain(f"all members left, and the group is {state}")
+
+    def compare_with_kadm(self, ends, leaves_nobody):
+        """franz-go's admin client sees the group as it is, and deletes it when it is empty."""
+        command = [*group_members.command_of("franz-go", self.setup())[0], "describe"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE_SECONDS)
+        if done.returncode != 0:
+            self.complain(f"kadm: {done.stderr.decode(errors='replace')}")
+            return
+        came = json.loads(done.stdout)
+        expected = {"listed": True, "committed": {str(partition): end for partition, end in ends.items()}, "lag": 0}
+        if leaves_nobody:
+            expected.update(state="Empty", members=0)
+        if not expected.items() <= came.items():
+            self.complain(f"kadm says {came}, expected {expected}")
 
     # The end.
 

@@ -70,7 +70,7 @@ def move_partitions(tools):
 
     def plan(replicas_of):
         file = tools.scratch / "reassignment.json"
-        partitions = [{"topic": "changes", "partition": one, "replicas": replicas, "log_dirs": ["any"]} for one, replicas in replicas_of.items()]
+        partitions = [{"topic": "changes", "partition": one, "replicas": replicas, "log_dirs": ["any"] * len(replicas)} for one, replicas in replicas_of.items()]
         file.write_text(json.dumps({"version": 1, "partitions": partitions}))
         return ("--reassignment-json-file", file)
 

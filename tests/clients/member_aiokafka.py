@@ -3,7 +3,7 @@
 import asyncio
 
 import aiokafka
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from group_member import Reading
 
@@ -51,7 +51,12 @@ async def _run(setup, reports, stop):
             reports.tell("assigned", partitions=partitions, member=coordinator.member_id, generation=coordinator.generation)
 
     consumer.subscribe([topic], listener=Listener())
-    await consumer.start()
+    while not stop.is_set():
+        try:
+            await consumer.start()
+            break
+        except KafkaConnectionError:
+            await asyncio.sleep(0.2)  # the broker is being restarted
     try:
         while not stop.is_set():
             for records in (await consumer.getmany(timeout_ms=50)).values():

@@ -1,8 +1,10 @@
 """kafka-python as a member of a group. It commits after every poll: a rebalance begins within a poll only."""
 
+import time
+
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
-from kafka.errors import KafkaError
+from kafka.errors import KafkaConnectionError, KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from group_member import Reading
@@ -52,7 +54,12 @@ def run(setup, reports, stop):
     consumer.subscribe([topic], listener=Listener())
     try:
         while not stop.is_set():
-            for records in consumer.poll(timeout_ms=50).values():
+            try:
+                polled = consumer.poll(timeout_ms=50)
+            except KafkaConnectionError:
+                time.sleep(0.1)  # the broker is being restarted
+                continue
+            for records in polled.values():
                 for record in records:
                     reading.take(record.partition, record.offset, record.value)
             commit()

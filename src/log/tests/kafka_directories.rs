@@ -62,7 +62,7 @@ impl Fixture {
         }
     }
 
-    fn open(&self, topic: &str, partition: i64) -> (Log, RecoveryReport) {
+    pub fn open(&self, topic: &str, partition: i64) -> (Log, RecoveryReport) {
         let folder = self.folder(topic, partition);
         let key = (crate::base::TopicName::new(topic).unwrap(), crate::base::PartitionIndex(partition as i32));
         let context = OpenContext {

@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use super::cleaning::tell_cleaner;
 use super::{Partition, State, TimedOffset, error_code};
 use crate::base::{ErrorCode, Timestamp};
 use crate::io::clock;
@@ -13,11 +14,14 @@ use crate::log::timestamp_lookup::TimestampQuery;
 use crate::log::{Job, Log, LogError, SegmentOpening};
 use crate::shard::Shard;
 
+/// How often a search by time may find that the cleaner or retention was faster.
+const LOOKUPS_MAX: usize = 8;
+
 impl Partition {
     /// Sends the log's waiting jobs to a helper thread, one after the other.
     pub(super) fn start_jobs(self: &Rc<Self>, shard: &Rc<Shard>) {
         let starts = self.state_mut().is_ok_and(|mut state| {
-            let starts = !state.jobs_under_way && !state.is_resting && state.log.has_jobs();
+            let starts = !state.jobs_under_way && state.gives_jobs_out() && state.log.has_jobs();
             state.jobs_under_way |= starts;
             starts
         });
@@ -35,7 +39,7 @@ impl Partition {
 
     /// Whether a helper thread works for this log.
     pub fn has_jobs_under_way(&self) -> bool {
-        self.state().is_ok_and(|state| state.jobs_under_way)
+        self.state().is_ok_and(|state| state.jobs_under_way || state.swap_call.is_some())
     }
 
     /// Gives out no more jobs: the next core does.
@@ -49,7 +53,7 @@ impl Partition {
     async fn do_jobs(&self, shard: &Rc<Shard>) -> Result<bool, ErrorCode> {
         let jobs = {
             let mut state = self.state_mut()?;
-            let jobs = if state.is_resting { Vec::new() } else { state.log.take_jobs() };
+            let jobs = if state.gives_jobs_out() { state.log.take_jobs() } else { Vec::new() };
             state.jobs_under_way = !jobs.is_empty();
             jobs
         };
@@ -60,6 +64,9 @@ impl Partition {
         let mut state = self.state_mut()?;
         let was_online = state.log.offline_reason().is_none();
         done.into_iter().for_each(|done| state.log.job_done(done));
+        if !state.log.is_swapping() {
+            tell_cleaner(shard, state.swap_call.take());
+        }
         if let Some(reason) = state.log.offline_reason().filter(|_| was_online) {
             tracing::error!("{}-{}: offline: {reason}", self.topic, self.key.index);
         }
@@ -95,11 +102,18 @@ impl Partition {
             error_code(&error)
         };
         let query = timestamp.map_or(TimestampQuery::Largest, TimestampQuery::AtOrAfter);
-        let (lookup, end) = {
-            let state = self.state()?;
-            (state.log.timestamp_lookup(query).map_err(failed)?, state.high_watermark.offset)
+        let mut attempts = 0;
+        let (found, end) = loop {
+            let (lookup, end) = {
+                let state = self.state()?;
+                (state.log.timestamp_lookup(query).map_err(failed)?, state.high_watermark.offset)
+            };
+            attempts += 1;
+            match shard.offload(self.key.order(), move || lookup.find()).await {
+                Err(LogError::Replaced { .. }) if attempts < LOOKUPS_MAX => {}
+                found => break (found.map_err(failed)?, end),
+            }
         };
-        let found = shard.offload(self.key.order(), move || lookup.find()).await.map_err(failed)?;
         let readable = found.filter(|found| found.offset < end);
         Ok(readable.map(|found| TimedOffset { offset: found.offset, timestamp: found.timestamp, leader_epoch: found.leader_epoch }))
     }
@@ -118,7 +132,9 @@ impl Partition {
 
     /// Takes the log out, for closing or deletion. Everybody who waits is told; whoever still holds the partition finds it gone.
     pub fn give_up(&self, shard: &Rc<Shard>) -> Option<Log> {
-        let State { log, watchers, flush, .. } = self.state.borrow_mut().take()?;
+        let State { mut log, watchers, flush, swap_call, .. } = self.state.borrow_mut().take()?;
+        log.abort_cleaning();
+        tell_cleaner(shard, swap_call);
         shard.tell_watchers(watchers, u64::MAX);
         flush.give_up(shard);
         Some(log)

@@ -1,6 +1,7 @@
 // A member of a group that reads with franz-go: joins, reads and commits until a line comes on standard input.
 //
-// Usage: member SETUP; SETUP and the reports are told in group_members.py.
+// Usage: member SETUP; SETUP and the reports are told in group_members.py. With `describe` behind it, the process says what it finds
+// out about the group with franz-go's admin client, and ends.
 package main
 
 import (
@@ -214,6 +215,13 @@ func main() {
 	if err := json.Unmarshal([]byte(os.Args[1]), &m.setup); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
+	}
+	if len(os.Args) > 2 && os.Args[2] == "describe" {
+		if err := describe(m.setup); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	stop := make(chan struct{})
 	go func() {

@@ -1,0 +1,391 @@
+//! Compacted topics on the built broker: the last value of every key stays, tombstones go after their time, also when the broker is killed while it cleans.
+//!
+//! `TEST_UPDATES`, `TEST_KEYS` and `TEST_KILLS` ask for more than fits the test suite (`scripts/soak` does); `TEST_KEEP` names a directory that the test leaves behind, cleaned and
+//! stopped, for Kafka's own tools to read.
+
+mod broker;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use broker::ask;
+use broker::random::Random;
+use broker::{Broker, Connection, PATIENCE, fresh_dir};
+use kafka_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
+use kafka_protocol::messages::find_coordinator_request::FindCoordinatorRequest;
+use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequest, OffsetFetchRequestGroup};
+use kafka_protocol::messages::{GroupId, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use pagewire::base::{PartitionIndex, Timestamp};
+use pagewire::log::checkpoint;
+use pagewire::log::format::{FileKind, Marking, SegmentFileName};
+use pagewire::log::inspect::inspect;
+use pagewire::wire::batch::{Batch, UnverifiedBatch};
+use pagewire::wire::{Codec, RecordBatchBuilder, Records};
+
+const TOPIC: &str = "state";
+const PARTITIONS: i32 = 2;
+const RECORDS_PER_BATCH: usize = 100;
+/// Of a key that only rolls segments. Too long for the others.
+const FILLER: &str = "filler: makes what was written before it lie in a sealed segment";
+const SEGMENT_BYTES: usize = 64 * 1024;
+
+/// Looks for dirty logs all the time.
+const EAGER: [&str; 2] = ["--set", "log.cleaner.backoff.ms=20"];
+
+fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+fn create(connection: &mut Connection, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+    let segment_bytes = SEGMENT_BYTES.to_string();
+    let common = [
+        ("cleanup.policy", "compact"),
+        ("internal.segment.bytes", &segment_bytes),
+        ("min.cleanable.dirty.ratio", "0.05"),
+        ("delete.retention.ms", "100"),
+        ("file.delete.delay.ms", "100"),
+    ];
+    ask::create_topic(connection, name, partitions, &[&common, settings].concat());
+}
+
+/// What is known of a topic: the last value of each key that has one.
+type Values = BTreeMap<String, String>;
+
+/// Writes updates of random keys in batches of any codec, a tenth of them tombstones.
+fn update(connection: &mut Connection, random: &mut Random, keys: usize, updates: usize, values: &mut Values) {
+    for _ in 0..updates.div_ceil(RECORDS_PER_BATCH) {
+        let partition = random.within(0..PARTITIONS as usize);
+        let mut builder = RecordBatchBuilder::new(Codec::ALL[random.within(0..Codec::ALL.len())]);
+        for _ in 0..RECORDS_PER_BATCH {
+            // The partition of a key does not change.
+            let key = format!("{partition}-{:06}", random.within(0..keys / PARTITIONS as usize));
+            let value = (random.within(0..10) > 0).then(|| format!("{:016x} {}", random.next(), "x".repeat(random.within(0..80))));
+            builder.append(Timestamp(ask::now_ms()), Some(key.as_bytes()), value.as_deref().map(str::as_bytes), &[]);
+            match value {
+                Some(value) => _ = values.insert(key, value),
+                None => _ = values.remove(&key),
+            }
+        }
+        let answer = ask::produce(connection, TOPIC, partition as i32, &builder.build());
+        assert_eq!(answer.error_code, 0, "{:?}", answer.error_message);
+    }
+}
+
+/// Has everything written so far lie in sealed segments. Returns where the cleaner must get to.
+fn seal(connection: &mut Connection, topic: &str, partitions: i32) -> Vec<i64> {
+    let fill = |connection: &mut Connection, partition| {
+        let value = vec![b'.'; SEGMENT_BYTES - 200];
+        let batch = RecordBatchBuilder::new(Codec::None).record(Timestamp(ask::now_ms()), Some(FILLER.as_bytes()), Some(&value)).build();
+        let answer = ask::produce(connection, topic, partition, &batch);
+        assert_eq!(answer.error_code, 0, "{:?}", answer.error_message);
+        answer.base_offset
+    };
+    (0..partitions)
+        .map(|partition| {
+            let first = fill(connection, partition);
+            fill(connection, partition);
+            first
+        })
+        .collect()
+}
+
+/// One record as it was read.
+struct Read {
+    offset: i64,
+    key: String,
+    value: Option<String>,
+}
+
+fn read(connection: &mut Connection, topic: &str, partition: i32) -> Vec<Read> {
+    let mut found = Vec::new();
+    let mut offset = 0;
+    loop {
+        let answer = ask::fetch(connection, topic, partition, offset);
+        assert_eq!(answer.error_code, 0, "fetch {topic}-{partition} from {offset}");
+        let bytes = answer.records.unwrap_or_default();
+        let before = offset;
+        for UnverifiedBatch(bytes) in ask::whole_batches(&bytes) {
+            let batch = Batch::stored(bytes).unwrap_or_else(|error| panic!("a fetched batch is damaged: {error}"));
+            let unpacked = batch.unpack(64 << 20).expect("what was stored can be unpacked");
+            for record in Records::new(&unpacked, batch.header.records_count) {
+                let record = record.expect("what was stored was checked");
+                let at = batch.header.base_offset.0 + i64::from(record.offset_delta);
+                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("the tests write text");
+                if at >= offset {
+                    let (key, value) = (text(record.key.expect("each has a key")), record.value.map(text));
+                    found.push(Read { offset: at, key, value });
+                }
+            }
+            offset = offset.max(batch.header.next_offset().0);
+        }
+        if offset == answer.high_watermark {
+            return found;
+        }
+        assert!(offset > before, "nothing at {offset} below {}", answer.high_watermark);
+    }
+}
+
+fn first_dirty(data_dir: &Path, topic: &str, partition: i32) -> i64 {
+    let offsets = checkpoint::read_offsets(&data_dir.join(checkpoint::CLEANER_OFFSET_FILE)).expect("the checkpoint is whole");
+    let key = (pagewire::base::TopicName::new(topic).expect("a legal name"), PartitionIndex(partition));
+    offsets.get(&key).map_or(0, |offset| offset.0)
+}
+
+fn wait_until_cleaned(broker: &mut Broker, topic: &str, ends: &[i64]) {
+    let data_dir = broker.data_dir.clone();
+    broker.wait_until(|_| (0..).zip(ends).all(|(partition, end)| first_dirty(&data_dir, topic, partition) >= *end));
+}
+
+/// The topic holds these values, and below `ends` each key once.
+fn check(connection: &mut Connection, values: &Values, ends: &[i64], when: &str) {
+    let mut found = Values::new();
+    for (partition, end) in (0..).zip(ends) {
+        let records = read(connection, TOPIC, partition);
+        let mut seen = BTreeSet::new();
+        for record in &records {
+            let is_new = seen.insert(&record.key);
+            assert!(
+                is_new || record.offset >= *end,
+                "{when}: {} stands below {end} twice, the second time at {}",
+                record.key,
+                record.offset
+            );
+        }
+        for record in records.into_iter().filter(|record| record.key != FILLER) {
+            match record.value {
+                Some(value) => _ = found.insert(record.key, value),
+                None => _ = found.remove(&record.key),
+            }
+        }
+    }
+    assert_eq!(found.len(), values.len(), "{when}: keys");
+    assert!(&found == values, "{when}: a key has another value than its last");
+}
+
+fn no_damage(data_dir: &Path, topic: &str, partitions: i32) {
+    for partition in 0..partitions {
+        let report = inspect(&data_dir.join(format!("{topic}-{partition}")), true).expect("the directory can be read");
+        assert_eq!(report.damage, Vec::<String>::new());
+        assert!(report.segments.len() > 1);
+    }
+}
+
+/// Files of the cleaner that have not come to their place.
+fn unfinished(data_dir: &Path, topic: &str) -> Vec<PathBuf> {
+    let folders = (0..PARTITIONS).map(|partition| data_dir.join(format!("{topic}-{partition}")));
+    let entries = folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten().map(|entry| entry.path());
+    let is_unfinished = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| SegmentFileName::parse(name.to_str()?));
+        name.is_some_and(|name| name.kind == FileKind::Log && matches!(name.marking, Marking::Cleaned | Marking::Swap))
+    };
+    entries.filter(is_unfinished).collect()
+}
+
+#[test]
+fn the_last_value_of_every_key_stays_and_tombstones_go() {
+    let directory = fresh_dir();
+    let data_dir = std::env::var_os("TEST_KEEP").map_or_else(|| directory.path().join("data"), PathBuf::from);
+    let mut random = Random::seeded();
+    let (updates, keys) = (setting("TEST_UPDATES", 30_000), setting("TEST_KEYS", 300));
+    let mut broker = Broker::start_in(&data_dir, &EAGER);
+    let mut connection = broker.connect(0);
+    create(&mut connection, TOPIC, PARTITIONS, &[]);
+    let mut values = Values::new();
+    update(&mut connection, &mut random, keys, updates, &mut values);
+    let ends = seal(&mut connection, TOPIC, PARTITIONS);
+    wait_until_cleaned(&mut broker, TOPIC, &ends);
+    check(&mut connection, &values, &ends, "cleaned");
+
+    // The time of the tombstones has passed by the second look; each round of the cleaner begins with something new.
+    let mut ends = ends;
+    let begun = Instant::now();
+    while (0..PARTITIONS).any(|partition| read(&mut connection, TOPIC, partition).iter().any(|record| record.value.is_none())) {
+        assert!(begun.elapsed() < PATIENCE, "tombstones stay");
+        thread::sleep(Duration::from_millis(150));
+        ends = seal(&mut connection, TOPIC, PARTITIONS);
+        wait_until_cleaned(&mut broker, TOPIC, &ends);
+    }
+    check(&mut connection, &values, &ends, "without tombstones");
+
+    // Offsets and times that were cleaned away lead to the next record.
+    for partition in 0..PARTITIONS {
+        let records = read(&mut connection, TOPIC, partition);
+        let hole = records.windows(2).find(|pair| pair[1].offset > pair[0].offset + 1).expect("compaction has left holes");
+        let found = ask::read(&mut connection, TOPIC, partition, hole[0].offset + 1);
+        assert_eq!(found[0].0, hole[1].offset);
+        let earliest = ask::list_offset(&mut connection, TOPIC, partition, 1);
+        assert_eq!((earliest.error_code, earliest.offset), (0, records[0].offset), "the first record at or after 1970");
+    }
+
+    broker.kill();
+    no_damage(&data_dir, TOPIC, PARTITIONS);
+    broker = Broker::start_in(&data_dir, &EAGER);
+    check(&mut broker.connect(1), &values, &ends, "after a kill");
+    broker.stop();
+    no_damage(&data_dir, TOPIC, PARTITIONS);
+    broker = Broker::start_in(&data_dir, &["--set", "log.cleaner.enable=false"]);
+    assert!(broker.said().contains("after a clean stop, 0 bytes of log read"), "{}", broker.said());
+    let mut connection = broker.connect(0);
+    check(&mut connection, &values, &ends, "after a clean stop");
+    let dirty_from = first_dirty(&data_dir, TOPIC, 0);
+    // Switched off it is off: the stop writes down where it stands.
+    seal(&mut connection, TOPIC, PARTITIONS);
+    broker.stop();
+    assert_eq!(first_dirty(&data_dir, TOPIC, 0), dirty_from);
+    eprintln!("{updates} updates over {keys} keys: {} values are left, each the last of its key", values.len());
+}
+
+#[test]
+fn killed_while_it_cleans_it_loses_nothing() {
+    let kills = setting("TEST_KILLS", 6);
+    let directory = fresh_dir();
+    let data_dir = directory.path().join("data");
+    let mut random = Random::seeded();
+    // Slow enough that there is a cleaning to be met, and several segments in each.
+    let slow = [&EAGER[..], &["--set", "log.cleaner.io.max.bytes.per.second=6000000"]].concat();
+    let mut broker = Broker::start_in(&data_dir, &slow);
+    create(&mut broker.connect(0), TOPIC, PARTITIONS, &[]);
+    let mut values = Values::new();
+    let mut left_behind = 0;
+    for kill in 0..kills {
+        let mut connection = broker.connect(0);
+        update(&mut connection, &mut random, 400, 4_000, &mut values);
+        seal(&mut connection, TOPIC, PARTITIONS);
+        broker.wait_until(|broker| !unfinished(&broker.data_dir, TOPIC).is_empty());
+        thread::sleep(Duration::from_micros(random.within(0..60_000) as u64));
+        broker.kill();
+        left_behind += usize::from(!unfinished(&data_dir, TOPIC).is_empty());
+        broker = Broker::start_in(&data_dir, &slow);
+        check(&mut broker.connect(1), &values, &[0, 0], &format!("after kill {kill}"));
+    }
+    let ends = seal(&mut broker.connect(0), TOPIC, PARTITIONS);
+    wait_until_cleaned(&mut broker, TOPIC, &ends);
+    check(&mut broker.connect(0), &values, &ends, "cleaned in the end");
+    assert_eq!(unfinished(&data_dir, TOPIC), Vec::<PathBuf>::new());
+    broker.stop();
+    no_damage(&data_dir, TOPIC, PARTITIONS);
+    eprintln!(
+        "{kills} kills while cleaning: {left_behind} left unfinished files, the last value of each of {} keys is there",
+        values.len()
+    );
+}
+
+#[test]
+fn a_topic_that_is_deleted_while_it_is_cleaned_may_be_made_anew() {
+    let mut broker = Broker::start(&[&EAGER[..], &["--set", "log.cleaner.io.max.bytes.per.second=400000"]].concat());
+    let mut random = Random::seeded();
+    let mut connection = broker.connect(0);
+    for round in 0..3 {
+        create(&mut connection, TOPIC, PARTITIONS, &[]);
+        let mut values = Values::new();
+        update(&mut connection, &mut random, 200, 3_000, &mut values);
+        let ends = seal(&mut connection, TOPIC, PARTITIONS);
+        broker.wait_until(|broker| !unfinished(&broker.data_dir, TOPIC).is_empty());
+        if round == 2 {
+            wait_until_cleaned(&mut broker, TOPIC, &ends);
+            check(&mut connection, &values, &ends, "the last topic of that name");
+            break;
+        }
+        let topic = DeleteTopicState::default().with_name(Some(TopicName(StrBytes::from_static_str(TOPIC))));
+        let answer = connection.ask(6, &DeleteTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000));
+        assert_eq!(answer.responses[0].error_code, 0);
+    }
+    // A stop does not wait for the cleaning of a large log.
+    update(&mut connection, &mut random, 200, 20_000, &mut Values::new());
+    seal(&mut connection, TOPIC, PARTITIONS);
+    broker.wait_until(|broker| !unfinished(&broker.data_dir, TOPIC).is_empty());
+    broker.stop();
+}
+
+#[test]
+fn both_policies_work_together() {
+    let mut broker = Broker::start(&EAGER);
+    let mut connection = broker.connect(0);
+    create(&mut connection, TOPIC, PARTITIONS, &[("cleanup.policy", "compact,delete"), ("retention.bytes", "300000")]);
+    let mut values = Values::new();
+    // More keys than retention keeps.
+    update(&mut connection, &mut Random::seeded(), 20_000, 30_000, &mut values);
+    let ends = seal(&mut connection, TOPIC, PARTITIONS);
+    wait_until_cleaned(&mut broker, TOPIC, &ends);
+    let address = broker.address(0);
+    broker.wait_until(|_| {
+        let mut connection = Connection::open(address);
+        (0..PARTITIONS).all(|partition| ask::list_offset(&mut connection, TOPIC, partition, ask::EARLIEST).offset > 0)
+    });
+    for partition in 0..PARTITIONS {
+        let start = ask::list_offset(&mut connection, TOPIC, partition, ask::EARLIEST).offset;
+        let mut last = BTreeMap::new();
+        for record in ask::fetch(&mut connection, TOPIC, partition, start).records.iter().flat_map(|bytes| ask::records_of(bytes)) {
+            last.insert(record.0, record.1);
+        }
+        assert!(!last.is_empty(), "retention keeps the newest");
+    }
+    broker.stop();
+}
+
+fn commit(connection: &mut Connection, partitions: i32, offset: i64) {
+    let partition = |index| OffsetCommitRequestPartition::default().with_partition_index(index).with_committed_offset(offset);
+    let partitions =
+        (0..partitions).map(|index| partition(index).with_committed_metadata(Some(StrBytes::from_static_str("a note")))).collect();
+    let topic = OffsetCommitRequestTopic::default().with_name(ask::topic_name("t")).with_partitions(partitions);
+    let request = OffsetCommitRequest::default()
+        .with_group_id(GroupId(StrBytes::from_static_str("a group")))
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(vec![topic]);
+    let answer = connection.ask(8, &request);
+    assert!(answer.topics[0].partitions.iter().all(|partition| partition.error_code == 0), "{:?}", answer.topics[0].partitions[0]);
+}
+
+/// What is committed, once the groups are loaded.
+fn committed(connection: &mut Connection) -> Vec<i64> {
+    let begun = Instant::now();
+    loop {
+        let group = OffsetFetchRequestGroup::default().with_group_id(GroupId(StrBytes::from_static_str("a group"))).with_topics(None);
+        let answer = connection.ask(8, &OffsetFetchRequest::default().with_groups(vec![group]));
+        if answer.groups[0].error_code == 0 {
+            return answer.groups[0].topics.iter().flat_map(|topic| &topic.partitions).map(|found| found.committed_offset).collect();
+        }
+        assert!(begun.elapsed() < PATIENCE, "the groups are not loaded: error {}", answer.groups[0].error_code);
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn committed_offsets_are_cleaned_and_replayed() {
+    const OFFSETS: &str = "__consumer_offsets";
+    const COMMITTED_PARTITIONS: i32 = 100;
+    let directory = fresh_dir();
+    let data_dir = directory.path().join("data");
+    let settings = ["--set", "offsets.topic.num.partitions=1", "--set", "offsets.topic.segment.bytes=1048576"];
+    let mut broker = Broker::start_in(&data_dir, &[&EAGER[..], &settings].concat());
+    let mut connection = broker.connect(0);
+    ask::create_topic(&mut connection, "t", COMMITTED_PARTITIONS, &[]);
+    let find = FindCoordinatorRequest::default().with_key_type(0).with_coordinator_keys(vec![StrBytes::from_static_str("a group")]);
+    assert_eq!(connection.ask(4, &find).coordinators[0].error_code, 0);
+    let mut offset = 0;
+    let mut is_cleaned = |broker: &Broker| {
+        for _ in 0..50 {
+            offset += 1;
+            commit(&mut connection, COMMITTED_PARTITIONS, offset);
+        }
+        assert!(offset < 5_000, "{} is not cleaned", broker.data_dir.display());
+        first_dirty(&broker.data_dir, OFFSETS, 0) > 0
+    };
+    while !is_cleaned(&broker) {}
+    let expected = vec![offset; COMMITTED_PARTITIONS as usize];
+    for stop in ["TERM", "KILL"] {
+        broker.signal(stop);
+        broker.wait();
+        let segments = inspect(&data_dir.join(format!("{OFFSETS}-0")), false).expect("it can be read").segments;
+        let cleaned_up_to = first_dirty(&data_dir, OFFSETS, 0);
+        let cleaned: u64 = segments.iter().filter(|segment| segment.base_offset < cleaned_up_to).map(|segment| segment.bytes).sum();
+        assert!(cleaned < 200_000, "{cleaned} bytes are too many for a few hundred commits that are left below {cleaned_up_to}");
+        broker = Broker::start_in(&data_dir, &[&EAGER[..], &settings].concat());
+        assert_eq!(committed(&mut broker.connect(0)), expected, "after {stop}");
+    }
+}

@@ -1,0 +1,114 @@
+//! `pagewire topics`, `configs` and `completions` against the built broker: what they show is what there is.
+
+// A client of the process under test: it has a clock, sockets and files of its own.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod broker;
+
+use std::process::{Command, Output};
+
+use broker::{Broker, ask, pagewire, pagewire_load};
+use serde_json::Value;
+
+fn run(broker: &Broker, arguments: &str) -> Output {
+    let line = arguments.split(' ').chain(["--bootstrap"]);
+    Command::new(pagewire()).args(line).arg(broker.address(0).to_string()).output().expect("the command was built")
+}
+
+/// What a command that must succeed prints.
+fn said(broker: &Broker, arguments: &str) -> String {
+    let output = run(broker, arguments);
+    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("it is text")
+}
+
+fn json(broker: &Broker, arguments: &str) -> Value {
+    serde_json::from_str(&said(broker, &format!("{arguments} --json"))).expect("it is JSON")
+}
+
+/// What a command that must fail says, with its exit code.
+fn refusal(broker: &Broker, arguments: &str) -> (i32, String) {
+    let output = run(broker, arguments);
+    assert!(output.stdout.is_empty());
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).trim().to_owned())
+}
+
+fn broker_with_topic() -> Broker {
+    let broker = Broker::start(&["--set", "log.retention.ms=7200000"]);
+    said(&broker, "topics create orders --partitions 3 --set segment.bytes=1048576");
+    broker
+}
+
+#[test]
+fn settings_are_shown_with_where_they_come_from() {
+    let broker = broker_with_topic();
+    let of = |name: &str, value: &str, source: &str| (name.to_string(), value.to_string(), source.to_string());
+    let settings = |arguments: &str| -> Vec<(String, String, String)> {
+        let shown = json(&broker, arguments);
+        let settings = shown.as_array().unwrap().iter();
+        let text = |setting: &Value, field: &str| setting[field].as_str().unwrap_or_default().to_owned();
+        settings.map(|setting| (text(setting, "name"), text(setting, "value"), text(setting, "source"))).collect()
+    };
+    let set = [of("retention.ms", "7200000", "start"), of("segment.bytes", "1048576", "topic")];
+    assert_eq!(settings("configs get topic orders"), set, "what somebody has set");
+    let some = [of("cleanup.policy", "delete", "default"), of("segment.bytes", "1048576", "topic")];
+    assert_eq!(settings("configs get topic orders segment.bytes cleanup.policy"), some, "what was asked for");
+    let all = settings("configs get topic orders --all");
+    assert!(all.len() > 20 && set.iter().all(|setting| all.contains(setting)) && all.contains(&some[0]), "{all:?}");
+    // Each broker is asked itself, also the one behind another port.
+    for id in ["1000", "1001"] {
+        let all = settings(&format!("configs get broker {id} --all"));
+        assert!(all.contains(&of("connections.max.idle.ms", "600000", "default")), "{all:?}");
+    }
+    assert_eq!(settings("configs get broker all"), []);
+    assert_eq!(said(&broker, "configs get topic orders segment.bytes"), "SETTING        VALUE    FROM\nsegment.bytes  1048576  topic\n");
+
+    let (code, message) = refusal(&broker, "configs get topic orders retension.ms");
+    assert!(code == 1 && message.contains("topic orders has no setting retension.ms"), "{message}");
+    let (code, message) = refusal(&broker, "configs get topic nobody");
+    assert!(code == 1 && message.contains("(error 3)"), "{message}");
+    let (code, message) = refusal(&broker, "configs get broker 77 --all");
+    assert!(code == 1 && message.contains("no broker 77"), "{message}");
+    assert_eq!(refusal(&broker, "configs get shelf orders").0, 2, "a kind that nobody knows");
+}
+
+#[test]
+fn records_are_deleted_where_their_leader_is() {
+    let broker = broker_with_topic();
+    for partition in 0..3 {
+        ask::write(&mut broker.connect(0), "orders", partition, &["a", "b", "c", "d"]);
+    }
+    let start = |partition| ask::list_offset(&mut broker.connect(1), "orders", partition, ask::EARLIEST).offset;
+    let deleted = json(&broker, "topics delete-records orders --partition 1 --partition 2 --before 3");
+    assert_eq!(deleted, serde_json::json!([{"partition": 1, "low_watermark": 3}, {"partition": 2, "low_watermark": 3}]));
+    assert_eq!([start(0), start(1), start(2)], [0, 3, 3]);
+    for (arguments, why) in [
+        ("orders --before 2", "orders has 3"),
+        ("orders --before 9 --partition 0", "orders-0: the partition ends before that offset (error 1)"),
+        ("orders --before end --partition 0 --partition 7", "orders has no partition 7"),
+        ("nobody --before end", "there is no such topic"),
+    ] {
+        let (code, message) = refusal(&broker, &format!("topics delete-records {arguments}"));
+        assert!(code == 1 && message.contains(why), "{arguments}: {message}");
+    }
+    assert_eq!(refusal(&broker, "topics delete-records orders --before -1").0, 2);
+    assert_eq!(start(0), 0, "a command that was mistaken in part did nothing");
+    assert_eq!(said(&broker, "topics delete-records orders --before end").lines().count(), 4);
+    assert_eq!([start(0), start(1), start(2)], [4, 4, 4]);
+}
+
+#[test]
+fn shells_learn_both_command_lines() {
+    for shell in ["bash", "zsh", "fish"] {
+        for (program, word) in [(pagewire(), "delete-records"), (pagewire_load(), "verify")] {
+            let output = Command::new(&program).args(["completions", shell]).output().expect("the command was built");
+            assert!(output.status.success() && output.stderr.is_empty());
+            let script = String::from_utf8(output.stdout).unwrap();
+            assert!(script.contains(word), "{} {shell}", program.display());
+        }
+    }
+    // The shell at hand reads what it is given, and completes by it.
+    let script = "eval \"$(\"$0\" completions bash)\"; COMP_WORDS=(pagewire topics del); COMP_CWORD=2; _pagewire pagewire del topics; echo ${COMPREPLY[*]}";
+    let output = Command::new("bash").args(["-c", script]).arg(pagewire()).output().expect("there is a bash");
+    assert_eq!((String::from_utf8_lossy(&output.stdout).trim(), output.stderr.as_slice()), ("delete-records delete", &b""[..]));
+}
