@@ -53,6 +53,8 @@ pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const DECOMPRESS_ON_CORE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Partitions in one CreateTopics request, over all its topics.
 pub const PARTITIONS_PER_REQUEST_MAX: i32 = 10_000;
+/// Changes of the metadata that may wait for those before them; each is stored before the next begins.
+pub const CHANGES_WAITING_MAX: usize = 1000;
 /// Segments that one cleaning makes into one: they are open meanwhile.
 pub const CLEANED_TOGETHER_SEGMENTS_MAX: usize = 500;
 /// The longest regular expression that a consumer may subscribe by.
