@@ -9,11 +9,14 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use pagewire::base::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId};
+use pagewire::base::{CoreId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId};
+use pagewire::cluster::image::MetadataVersion;
 use pagewire::coordinator::MemberId;
 use pagewire::coordinator::consumer::assignor::{AssignmentSpec, Assignor, MemberSpec};
 use pagewire::io::clock::monotonic_ns;
 use pagewire::log::{Log, LogConfig, OpenContext};
+use pagewire::shard::fetch_session::{Asked, FetchSession, Seen, SessionSlot};
+use pagewire::shard::partition::PartitionKey;
 use pagewire::wire::batch::{BatchRules, UnverifiedBatch, Verified};
 use pagewire::wire::builder::RecordBatchBuilder;
 use pagewire::wire::compression::Codec;
@@ -39,6 +42,7 @@ fn main() {
     }
     decode_produce(&effort);
     encode_fetch(&effort);
+    fetch_session(&effort);
     append(&effort);
     assign(&effort);
 }
@@ -98,6 +102,29 @@ fn encode_fetch(effort: &Effort) {
         gaps.clear();
         fetch::encode_response(12, 7, black_box(&response), &mut buffer, &mut gaps);
         assert_eq!(gaps.len(), partitions.len());
+    });
+}
+
+/// A consumer of a thousand partitions hears of one: the request that names it, the answer, and the rest until it has news again.
+fn fetch_session(effort: &Effort) {
+    let topic = TopicReference::Id(TopicId([7; 16]));
+    let place = |index| Ok((PartitionKey { topic_id: TopicId([7; 16]), index }, CoreId(0)));
+    let asked = Asked { current_leader_epoch: LeaderEpoch(0), offset: Offset(5), bytes_max: 1 << 20 };
+    let seen = Seen { error: ErrorCode::None, high_watermark: Offset(5), log_start_offset: Offset(0), records_bytes: 0 };
+    let mut session = FetchSession::new(true, MetadataVersion(1), 0);
+    let slots: Vec<SessionSlot> = (0..1000).map(SessionSlot).collect();
+    for (index, slot) in (0..1000).map(PartitionIndex).zip(&slots) {
+        session.put(topic, index, asked, || place(index));
+        session.answered(*slot, &seen);
+        session.rest(*slot, &seen);
+    }
+    measure(effort, "a round of a fetch session of 1000 partitions, news in one", || {
+        session.heard(black_box(SessionSlot(77)));
+        session.put(topic, PartitionIndex(77), asked, || unreachable!("it is known"));
+        session.take_news();
+        assert_eq!(session.to_read().len(), 1);
+        assert!(!session.answered(SessionSlot(77), &seen));
+        assert!(session.rest(SessionSlot(77), &seen).is_some());
     });
 }
 

@@ -8,11 +8,11 @@
 //! | `base` | ids, offsets, limits, error codes | nothing |
 //! | `wire` | frames, Kafka messages, record batches | base |
 //! | `io` | clock, file, socket, splice, mesh, spawn; `io/glommio` is the one executor | base |
-//! | `log` | segments, indexes, appender, reader, recovery, retention, inspection | base, wire, io |
+//! | `log` | segments, indexes, appender, reader, recovery, retention, compaction, inspection | base, wire, io |
 //! | `net` | connection, ordered responses, splice; the client side of the admin commands | base, wire, io |
 //! | `coordinator`, `replication`, `cluster` | pure state machines | base, wire |
 //! | `shard` | one core: its partitions, router, timers, histograms | base, wire, io, log, net, coordinator, replication, cluster |
-//! | `control` | the control thread: metadata store, topic creation and deletion, background file work | base, wire, io, log, cluster, shard |
+//! | `control` | the control thread: metadata store, topic creation and deletion, the log cleaner, background file work | base, wire, io, log, cluster, shard |
 //! | `api` | one file per request, and `versions.rs` | base, wire, io, net, coordinator, cluster, shard |
 //! | `admin` | settings, preflight, admin commands | base, wire, io, log, net, cluster, shard |
 //! | `load` | the load generator; knows no broker internals, runs against any Kafka | base, wire, io, net |

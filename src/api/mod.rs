@@ -1,7 +1,7 @@
 //! What the broker does with each Kafka request: one file per request.
 //!
 //! Runs on the core of the connection. Requests of one connection take effect in order, as in Kafka: Produce requests may be
-//! under way together; whatever comes behind another request that waits starts when that one has been answered.
+//! under way together; whatever comes behind another request that waits, or whose answer is large, starts when that one has been answered.
 
 mod alter_client_quotas;
 mod api_versions;
@@ -56,6 +56,9 @@ use message::RequestInfo;
 use produce::{Next, ProduceTurn};
 use turns::Turns;
 
+/// Answers above this are made one at a time for each connection.
+const LARGE_ANSWER_BYTES: usize = 64 * 1024;
+
 /// Answers the requests of one core's connections.
 #[derive(Clone)]
 pub struct Api {
@@ -94,7 +97,7 @@ impl Api {
             } else {
                 std::mem::replace(&mut produce, ProduceTurn::new(&self.shard)).finish(replies);
                 let reply = self.call(peer, opened, received_ns);
-                must_wait = matches!(reply, Reply::Later { .. });
+                must_wait = matches!(reply, Reply::Later { .. }) || is_large(&reply);
                 replies.push(reply);
             }
             if matches!(replies.last(), Some(Reply::Close(_))) {
@@ -226,6 +229,12 @@ impl Service for Api {
     fn sent(&self, _connection: &ConnectionInfo, sent: Sent) {
         self.shard.histograms.record(Stage::Send, sent.sent_ns.saturating_sub(sent.ready_ns));
     }
+}
+
+/// Whether the answer takes so much memory that it should be sent before there is another: the requests of a fetch session are tiny, whatever their
+/// answers are.
+fn is_large(reply: &Reply) -> bool {
+    matches!(reply, Reply::Now(response) if response.bytes_held() > LARGE_ANSWER_BYTES)
 }
 
 /// Whose requests they are.

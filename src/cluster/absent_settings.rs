@@ -15,7 +15,6 @@ const NO_SHARE_GROUPS: &str = "there are no share groups";
 const NO_STREAMS_GROUPS: &str = "there are no streams groups";
 const NO_CONSUMER_PROTOCOL: &str = "nothing of the new consumer protocol (KIP-848) can be chosen yet";
 const COORDINATORS: &str = "each core coordinates its own groups inline: there are no threads, buffers or delays to choose";
-const CLEANER: &str = "how compacted topics are cleaned cannot be chosen";
 const CONNECTIONS: &str = "each core takes as many connections as half of the open files allow (ulimit -n)";
 const THREADS: &str = "one executor per core (--cores) does everything, and requests do not queue between threads";
 const PURGATORIES: &str = "requests that wait are not kept in lists that have to be purged";
@@ -24,7 +23,6 @@ const METRICS: &str = "measurements are histograms and counters of each core; no
 const QUOTAS: &str = "the windows of quotas are built in, and neither new connections nor changes of topics are limited";
 const CLASSES: &str = "no Java classes are loaded";
 const PRODUCERS: &str = "producer state is not kept yet";
-const SESSIONS: &str = "there is no cache of fetch sessions to size";
 const ONE_DIRECTORY: &str = "there is one data directory";
 const STABLE: &str = "nothing unstable is offered";
 
@@ -62,14 +60,12 @@ const ABSENT: &[(&str, &str)] = &[
     ("kafka.metrics.", METRICS),
     ("leader.imbalance.check.interval.seconds", ONE_NODE),
     ("listener.security.protocol.map", NO_SECURITY),
-    ("log.cleaner.", CLEANER),
     ("log.dir.failure.timeout.ms", ONE_DIRECTORY),
     ("log.initial.task.delay.ms", THREADS),
     ("max.connection.creation.rate", QUOTAS),
     ("max.connections", CONNECTIONS),
     ("max.connections.per.ip", CONNECTIONS),
     ("max.connections.per.ip.overrides", CONNECTIONS),
-    ("max.incremental.fetch.session.cache.slots", SESSIONS),
     ("metadata.", ONE_NODE),
     ("metric.reporters", METRICS),
     ("metrics.", METRICS),

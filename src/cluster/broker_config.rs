@@ -206,7 +206,7 @@ impl BrokerConfig {
                 enabled: layers.boolean("log.cleaner.enable"),
                 backoff_ms: long("log.cleaner.backoff.ms"),
                 map_bytes_max: usize::try_from(long("log.cleaner.dedupe.buffer.size")).unwrap_or(usize::MAX),
-                map_load_percent: (layers.double("log.cleaner.io.buffer.load.factor") * 100.0) as u8,
+                map_load_percent: (layers.double("log.cleaner.io.buffer.load.factor") * 100.0).round() as u8,
                 bytes_per_second: layers.double("log.cleaner.io.max.bytes.per.second") as u64,
             },
             groups,

@@ -115,7 +115,7 @@ impl Cleaner {
         let result = loop {
             let (back, step) = thread
                 .run(move || {
-                    let step = cleaning.next();
+                    let step = cleaning.advance();
                     (cleaning, step)
                 })
                 .await;

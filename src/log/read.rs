@@ -157,7 +157,7 @@ impl Log {
     /// The files of a segment that should be there could not be opened.
     pub fn segment_opened(&mut self, opened: SegmentOpened) -> Result<(), LogError> {
         let Ok(at) = self.sealed.binary_search_by_key(&opened.base_offset, |segment| segment.base_offset) else { return Ok(()) };
-        if self.is_swapping() || self.sealed[at].size != opened.size {
+        if self.is_swapping_out(opened.base_offset) || self.sealed[at].size != opened.size {
             return Ok(());
         }
         match opened.result {
@@ -317,9 +317,12 @@ impl Log {
         }
         let mut at = at.saturating_sub(1);
         loop {
-            let segment = self.readable(at)?;
-            if let Some(found) = self.find_in_segment(at, &segment, offset)? {
-                return Ok(Some((at, found)));
+            // Compaction leaves empty segments, perhaps many in a row: nobody has to open those.
+            if self.sealed.get(at).is_none_or(|segment| segment.size > 0) {
+                let segment = self.readable(at)?;
+                if let Some(found) = self.find_in_segment(at, &segment, offset)? {
+                    return Ok(Some((at, found)));
+                }
             }
             if at == self.sealed.len() {
                 return Ok(None);

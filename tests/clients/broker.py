@@ -158,21 +158,21 @@ class Broker:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def start(kind, data_dir, cores="0", advertise="per-core", settings=None, port=None):
-    """The broker that a test was told to use: "pagewire", or "kafka", which knows neither cores nor advertising, nor takes a port."""
+def start(kind, data_dir, cores="0", advertise="per-core", settings=None, port=None, node_id=1):
+    """The broker that a test was told to use: "pagewire", or "kafka", which knows neither cores nor advertising, nor takes a port or an id."""
     if kind == "kafka":
         return start_kafka(data_dir, settings)
-    return start_pagewire(data_dir, cores, advertise, settings, port=port)
+    return start_pagewire(data_dir, cores, advertise, settings, port=port, node_id=node_id)
 
 
-def start_pagewire(data_dir, cores="0", advertise="per-core", settings=None, log_path=None, binary=None, port=None):
+def start_pagewire(data_dir, cores="0", advertise="per-core", settings=None, log_path=None, binary=None, port=None, node_id=1):
     """`cores` as `serve` takes it: one executor per entry, each on the CPU it names; they listen on consecutive ports from `port` on."""
     binary = binary or os.environ.get("PAGEWIRE_BINARY") or tools.ROOT / "target" / "release" / "pagewire"
     count = len(cores.split(","))
     first = port or free_ports(count)
     listening = count if advertise == "per-core" else 1
     command = [str(binary), "serve", "--cores", cores, "--listen", f"127.0.0.1:{first}", "--advertise", advertise]
-    command += ["--data-dir", str(data_dir)]
+    command += ["--data-dir", str(data_dir), "--node-id", str(node_id)]
     for name, value in (settings or {}).items():
         command += ["--set", f"{name}={value}"]
     log_path = log_path or pathlib.Path(data_dir).with_suffix(".broker.log")

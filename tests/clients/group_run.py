@@ -63,21 +63,21 @@ class GroupRun:
 
     # What a scenario does.
 
-    def setup(self, instance=None, session_ms=SESSION_MS):
+    def setup(self, instance=None, session_ms=SESSION_MS, protocol=None):
         return {
             "bootstrap": self.broker.bootstrap,
             "topic": TOPIC,
             "group": GROUP,
-            "protocol": self.protocol,
+            "protocol": protocol or self.protocol,
             "instance": instance,
             "reset": self.reset,
             "session_ms": session_ms,
             "heartbeat_ms": HEARTBEAT_MS,
         }
 
-    def join(self, instance=None, session_ms=SESSION_MS):
+    def join(self, instance=None, session_ms=SESSION_MS, protocol=None):
         number = len(self.members) + 1
-        member = Member(f"m{number}" + (f"({instance})" if instance else ""), self.client, self.setup(instance, session_ms), self.folder / f"m{number}.log")
+        member = Member(f"m{number}" + (f"({instance})" if instance else ""), self.client, self.setup(instance, session_ms, protocol), self.folder / f"m{number}.log")
         member.instance = instance
         self.members.append(member)
         return member

@@ -153,7 +153,7 @@ impl Cleaning {
     ///
     /// # Errors
     /// It was aborted, the log is damaged, or the host's. Nothing is left behind.
-    pub fn next(&mut self) -> Result<Step> {
+    pub fn advance(&mut self) -> Result<Step> {
         let result = self.go_on();
         if result.is_err() {
             // What cannot be removed now is removed before the next cleaning, or by the next start.

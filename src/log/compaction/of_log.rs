@@ -76,7 +76,7 @@ impl Log {
     pub fn begin_cleaning(&mut self, high_watermark: Offset, now: Timestamp) -> Option<CleaningPlan> {
         let cleanable = self.cleanable(high_watermark, now)?;
         let within = |(facts, segment): (SegmentFacts, &SealedSegment)| {
-            (facts.end_offset <= cleanable.first_uncleanable_offset).then(|| PlannedSegment {
+            (facts.end_offset <= cleanable.first_uncleanable_offset).then_some(PlannedSegment {
                 base_offset: facts.base_offset,
                 end_offset: facts.end_offset,
                 size: facts.size,
@@ -119,6 +119,11 @@ impl Log {
     /// Whether files are about to change places.
     pub fn is_swapping(&self) -> bool {
         self.cleaner.swapping.is_some()
+    }
+
+    /// Whether this segment's files are among them.
+    pub(in crate::log) fn is_swapping_out(&self, base_offset: Offset) -> bool {
+        self.cleaner.swapping.as_ref().is_some_and(|cleaned| cleaned.old.iter().any(|(old, _)| *old == base_offset))
     }
 
     /// The files have changed places.

@@ -100,7 +100,7 @@ fn clean(log: &mut Log, limits: CleanerLimits, now: Timestamp) -> Option<Cleanin
     let abort = plan.abort();
     let mut cleaning = Cleaning::new(plan, limits, now);
     loop {
-        match cleaning.next().unwrap() {
+        match cleaning.advance().unwrap() {
             Step::Swap(cleaned) => {
                 assert!(log.swap_in(cleaned));
                 work(log);
@@ -263,7 +263,7 @@ proptest! {
                         let abort = plan.abort();
                         let mut cleaning = Cleaning::new(plan, CleanerLimits { map_bytes_max, ..LIMITS }, now);
                         let report = loop {
-                            match cleaning.next().unwrap() {
+                            match cleaning.advance().unwrap() {
                                 Step::Swap(cleaned) => {
                                     assert!(log.swap_in(cleaned));
                                     work(&mut log);
@@ -285,7 +285,7 @@ proptest! {
                         model.touched = plan.cleanable.first_uncleanable_offset.0;
                         let mut cleaning = Cleaning::new(plan, LIMITS, now);
                         for swap_number in 0.. {
-                            let Step::Swap(cleaned) = cleaning.next().unwrap() else { break };
+                            let Step::Swap(cleaned) = cleaning.advance().unwrap() else { break };
                             if swap_number == number {
                                 let old: Vec<Offset> = cleaned.old.iter().map(|(base_offset, _)| *base_offset).collect();
                                 let steps = swap::steps(&old);
@@ -304,7 +304,7 @@ proptest! {
                 Deed::DieBeforeSwap => {
                     work(&mut log);
                     if let Some(plan) = log.begin_cleaning(log.log_end_offset(), Timestamp(model.now)) {
-                        let _ = Cleaning::new(plan, LIMITS, Timestamp(model.now)).next().unwrap();
+                        let _ = Cleaning::new(plan, LIMITS, Timestamp(model.now)).advance().unwrap();
                         log = reopen(log, false);
                         assert_eq!(files(&log, Marking::Cleaned), Vec::<String>::new());
                     }
@@ -414,12 +414,12 @@ fn retention_and_a_new_start_go_before_a_cleaning() {
     assert!(log.begin_cleaning(log.log_end_offset(), NOW).is_none(), "one at a time");
     let abort = plan.abort();
     let mut cleaning = Cleaning::new(plan, LIMITS, NOW);
-    let Step::Swap(first) = cleaning.next().unwrap() else { panic!("nothing to swap") };
+    let Step::Swap(first) = cleaning.advance().unwrap() else { panic!("nothing to swap") };
     log.advance_log_start_offset(Offset(13)).unwrap();
     log.tick(NOW, log.log_end_offset());
     work(&mut log);
     assert!(!log.swap_in(first), "its segment is gone");
-    let Step::Swap(second) = cleaning.next().unwrap() else { panic!("only one segment was to be cleaned") };
+    let Step::Swap(second) = cleaning.advance().unwrap() else { panic!("only one segment was to be cleaned") };
     assert!(log.swap_in(second));
     // Retention waits until the files have their names.
     log.advance_log_start_offset(Offset(25)).unwrap();
@@ -450,11 +450,11 @@ fn a_log_that_is_cut_or_given_up_ends_its_cleaning() {
     let plan = log.begin_cleaning(log.log_end_offset(), NOW).unwrap();
     let abort = plan.abort();
     let mut cleaning = Cleaning::new(plan, LIMITS, NOW);
-    let Step::Swap(cleaned) = cleaning.next().unwrap() else { panic!("nothing to swap") };
+    let Step::Swap(cleaned) = cleaning.advance().unwrap() else { panic!("nothing to swap") };
     log.truncate_to(Offset(110)).unwrap();
     assert!(abort.is_ordered());
     assert!(!log.swap_in(cleaned));
-    assert!(matches!(cleaning.next(), Err(CleaningError::Aborted)));
+    assert!(matches!(cleaning.advance(), Err(CleaningError::Aborted)));
     assert_eq!(files(&log, Marking::Cleaned), Vec::<String>::new());
     log.end_cleaning(&abort, None, NOW);
     assert_eq!(log.first_dirty_offset_to_checkpoint(), Some(dirty_from));
@@ -474,7 +474,7 @@ fn damage_and_a_full_disk_leave_the_log_alone_for_a_while() {
     let before = contents_of_files(&log);
     let plan = log.begin_cleaning(log.log_end_offset(), NOW).unwrap();
     let abort = plan.abort();
-    let error = Cleaning::new(plan, LIMITS, NOW).next().unwrap_err();
+    let error = Cleaning::new(plan, LIMITS, NOW).advance().unwrap_err();
     assert!(error.to_string().contains("segment 0 is damaged at byte 0"), "{error}");
     log.end_cleaning(&abort, None, NOW);
     assert_eq!(contents_of_files(&log), before);
@@ -494,7 +494,7 @@ fn a_swap_that_fails_takes_the_log_offline_and_the_next_start_finishes_it() {
     let written = filled(&mut log);
     let plan = log.begin_cleaning(log.log_end_offset(), NOW).unwrap();
     let abort = plan.abort();
-    let Step::Swap(cleaned) = Cleaning::new(plan, LIMITS, NOW).next().unwrap() else { panic!("nothing to swap") };
+    let Step::Swap(cleaned) = Cleaning::new(plan, LIMITS, NOW).advance().unwrap() else { panic!("nothing to swap") };
     let in_the_way = path(scratch.path(), Offset(0), FileKind::OffsetIndex).with_extension("index.swap");
     fs::create_dir(&in_the_way).unwrap();
     assert!(log.swap_in(cleaned));
@@ -538,12 +538,13 @@ fn an_empty_segment_in_the_middle_does_no_harm() {
     let scratch = tempfile::tempdir().unwrap();
     let config = LogConfig { segment_bytes: 200, ..compacted() };
     let (mut log, _) = open(scratch.path(), &config, OpenContext::default());
-    for i in 0..6u8 {
+    for i in 0..60u8 {
         write(&mut log, Codec::None, None, &[(1, Some(vec![i; 60]))], NOW.0 + i64::from(i));
         work(&mut log);
     }
     clean(&mut log, LIMITS, NOW).unwrap();
-    assert!(log.sealed.iter().any(|segment| segment.size == 0), "the test has lost its object");
+    // So many that whoever opened each of them would not come to an end.
+    assert!(log.sealed.iter().filter(|segment| segment.size == 0).count() > 40, "the test has lost its object");
     assert_eq!(contents(&mut log).len(), 2, "the last cleaned one and the one in the active segment");
     no_damage(&log);
     for clean_stop in [true, false] {
@@ -560,7 +561,7 @@ fn an_empty_segment_in_the_middle_does_no_harm() {
     log.set_config(std::sync::Arc::new(LogConfig { cleanup_delete: true, retention_ms: 1000, ..config }));
     log.tick(Timestamp(NOW.0 + 100_000), log.log_end_offset());
     work(&mut log);
-    assert_eq!((log.log_start_offset(), log.segments()), (Offset(6), 1));
+    assert_eq!((log.log_start_offset(), log.segments()), (Offset(60), 1));
 }
 
 #[test]
@@ -661,8 +662,8 @@ fn a_refused_segment_leaves_no_file() {
     filled(&mut log);
     let plan = log.begin_cleaning(log.log_end_offset(), NOW).unwrap();
     let mut cleaning = Cleaning::new(plan, LIMITS, NOW);
-    let Step::Swap(Cleaned { old, .. }) = cleaning.next().unwrap() else { panic!("nothing to swap") };
-    let Step::Swap(next) = cleaning.next().unwrap() else { panic!("only one segment was to be cleaned") };
+    let Step::Swap(Cleaned { old, .. }) = cleaning.advance().unwrap() else { panic!("nothing to swap") };
+    let Step::Swap(next) = cleaning.advance().unwrap() else { panic!("only one segment was to be cleaned") };
     let name = |offset: Offset| SegmentFileName { offset, kind: FileKind::Log, marking: Marking::Cleaned }.name();
     let there = files(&log, Marking::Cleaned);
     assert!(there.contains(&name(next.old[0].0)) && !there.contains(&name(old[0].0)), "{there:?}");
