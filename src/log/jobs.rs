@@ -3,8 +3,8 @@
 //! `Job::perform` blocks and runs on a helper thread; the log makes jobs and takes their results on its core. The steps of a job are performed in order,
 //! and a log gives out its next job only after the one before is done: so steps of one log never overtake each other.
 //!
-//! Which failures matter: a segment that cannot be named, synced or trimmed takes the log offline; an index that cannot be written is written again at the
-//! next seal or made anew by the next start; writeback and preallocation are only there for speed.
+//! Which failures matter: a segment that cannot be named, synced or trimmed takes the log offline; an index or a producer
+//! snapshot that cannot be written is written again at the next seal or made anew by the next start; writeback and preallocation are only there for speed.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::Path;
@@ -13,6 +13,8 @@ use std::sync::Arc;
 use super::format::{self, FileKind, Marking, PREPARED_FILE, SegmentFileName};
 use super::leader_epochs::{self, LeaderEpochs};
 use super::offset_index::OffsetIndex;
+use super::producer_log;
+use super::producer_state::FrozenProducers;
 use super::time_index::TimeIndex;
 use crate::base::Offset;
 use crate::io::{File, directory};
@@ -78,6 +80,11 @@ pub(super) enum Step {
         held: Vec<Arc<File>>,
     },
     WriteLeaderEpochs(LeaderEpochs),
+    /// Write down the producers as they were at this offset.
+    WriteProducerSnapshot {
+        offset: Offset,
+        producers: FrozenProducers,
+    },
 }
 
 #[derive(Debug)]
@@ -93,6 +100,10 @@ pub(super) enum StepDone {
     IndexTailWritten(io::Result<()>),
     Preallocated(io::Result<()>),
     LeaderEpochsWritten(io::Result<()>),
+    ProducerSnapshotWritten {
+        offset: Offset,
+        result: io::Result<()>,
+    },
     Retired {
         next_base_offset: Offset,
         result: io::Result<()>,
@@ -149,6 +160,9 @@ impl Step {
                 StepDone::Other
             }
             Step::WriteLeaderEpochs(epochs) => StepDone::LeaderEpochsWritten(leader_epochs::write(directory, &epochs)),
+            Step::WriteProducerSnapshot { offset, producers } => {
+                StepDone::ProducerSnapshotWritten { offset, result: producer_log::write_snapshot(directory, offset, &producers) }
+            }
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | `upkeep` | `tick`, `take_jobs`, `job_done`, `unflushed`, `flushed`, `close` |
 //! | `retention` | what may be deleted; `advance_log_start_offset` |
 //! | `truncation` | `truncate_to` |
+//! | `producer_log` | `expire_producers`, `last_records_of_active_producers` |
 //! | `timestamp_lookup` | `timestamp_lookup` |
 //!
 //! Owned by one core; `Send`, so that it can be opened and closed on a helper thread. No call waits for the disk unless its text says so.
@@ -23,6 +24,7 @@ use super::config::LogConfig;
 use super::error::LogError;
 use super::jobs::Step;
 use super::leader_epochs::LeaderEpochs;
+use super::producer_state::ProducerState;
 use super::read::PositionCache;
 use super::segment::{ActiveSegment, OffsetAndPosition, SealedSegment};
 use crate::base::{LeaderEpoch, Offset, Timestamp};
@@ -47,6 +49,10 @@ pub struct Log {
     pub(super) active: ActiveSegment,
     pub(super) prepared: Prepared,
     pub(super) leader_epochs: LeaderEpochs,
+    /// Knows every batch below the log's end.
+    pub(super) producers: ProducerState,
+    /// Of the newest producer snapshot in the directory; the log's start if there is none.
+    pub(super) producer_snapshot_offset: Offset,
     pub(super) offline: Option<Arc<str>>,
     pub(super) steps: Vec<Step>,
     pub(super) job_in_flight: bool,
