@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_producers_request::TopicRequest as DescribeProducersTopic;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -88,6 +89,7 @@ fn decode(api_key: i16, version: i16, body: &[u8]) -> bool {
         42 => with::<DeleteGroupsRequest>(body, version),
         47 => with::<OffsetDeleteRequest>(body, version),
         60 => with::<DescribeClusterRequest>(body, version),
+        61 => with::<DescribeProducersRequest>(body, version),
         other => panic!("request {other} has a shape but no sample: add it to this test"),
     }
 }
@@ -206,6 +208,10 @@ fn sample(api_key: i16, version: i16) -> Vec<u8> {
             bytes(OffsetDeleteRequest::default().with_group_id(group()).with_topics(vec![topic; 2]), version)
         }
         60 => bytes(DescribeClusterRequest::default(), version),
+        61 => {
+            let topic = DescribeProducersTopic::default().with_name(text("topic").into()).with_partition_indexes(vec![1; 4]);
+            bytes(DescribeProducersRequest::default().with_topics(vec![topic; 3]), version)
+        }
         other => panic!("request {other} has a shape but no sample: add it to this test"),
     }
 }
@@ -345,6 +351,7 @@ fn shapes_cover_only_versions_that_decode_takes() {
         (42, DeleteGroupsRequest::VERSIONS),
         (47, OffsetDeleteRequest::VERSIONS),
         (60, DescribeClusterRequest::VERSIONS),
+        (61, DescribeProducersRequest::VERSIONS),
     ];
     for (shape, (api_key, versions)) in SHAPES.iter().zip(ranges) {
         assert_eq!((shape.api_key, shape.versions), (api_key, (versions.min, versions.max)));

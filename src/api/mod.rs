@@ -11,6 +11,7 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_producers;
 mod distinct;
 mod fetch;
 mod find_coordinator;
@@ -178,6 +179,7 @@ impl Api {
             versions::INIT_PRODUCER_ID => later(info, body, |request| init_producer_id::handle(shard, request)),
             versions::OFFSET_FOR_LEADER_EPOCH => later(info, body, |request| offset_for_leader_epoch::handle(shard, request)),
             versions::DESCRIBE_CONFIGS => now(info, body, |request| describe_configs::handle(&shard, version, request)),
+            versions::DESCRIBE_PRODUCERS => later(info, body, |request| describe_producers::handle(shard, request)),
             versions::DESCRIBE_CLUSTER => now(info, body, |request| describe_cluster::handle(&shard.image(), version, request)),
             key => unreachable!("api key {key} stands in the table of versions and has no handler"),
         }

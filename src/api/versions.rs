@@ -46,6 +46,7 @@ pub const DESCRIBE_CONFIGS: i16 = 32;
 pub const DELETE_GROUPS: i16 = 42;
 pub const OFFSET_DELETE: i16 = 47;
 pub const DESCRIBE_CLUSTER: i16 = 60;
+pub const DESCRIBE_PRODUCERS: i16 = 61;
 
 /// Every request that is served.
 pub const APIS: &[ApiRow] = &[
@@ -68,12 +69,13 @@ pub const APIS: &[ApiRow] = &[
     row(API_VERSIONS, "ApiVersions", 0, 4, ""),
     row(CREATE_TOPICS, "CreateTopics", 2, 7, ""),
     row(DELETE_TOPICS, "DeleteTopics", 1, 6, ""),
-    row(INIT_PRODUCER_ID, "InitProducerId", 0, 5, "idempotent producers; a transactional id is refused"),
+    row(INIT_PRODUCER_ID, "InitProducerId", 0, 5, "idempotent producers: always a new id, as in Kafka; a transactional id is refused"),
     row(OFFSET_FOR_LEADER_EPOCH, "OffsetForLeaderEpoch", 2, 4, ""),
     row(DESCRIBE_CONFIGS, "DescribeConfigs", 1, 4, ""),
     row(DELETE_GROUPS, "DeleteGroups", 0, 2, ""),
     row(OFFSET_DELETE, "OffsetDelete", 0, 0, ""),
     row(DESCRIBE_CLUSTER, "DescribeCluster", 0, 2, ""),
+    row(DESCRIBE_PRODUCERS, "DescribeProducers", 0, 0, "producers that a partition remembers"),
 ];
 
 /// The row of `key`, if the request is served at all.

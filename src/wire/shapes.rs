@@ -12,6 +12,7 @@ use std::mem::size_of;
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_producers_request::TopicRequest as DescribeProducersTopic;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -120,7 +121,7 @@ const fn array(element: &'static Kind) -> Field {
 }
 
 /// Every request that may be given to `kafka-protocol`.
-pub static SHAPES: [Shape; 20] = [
+pub static SHAPES: [Shape; 21] = [
     LIST_OFFSETS,
     METADATA,
     OFFSET_COMMIT,
@@ -141,6 +142,7 @@ pub static SHAPES: [Shape; 20] = [
     DELETE_GROUPS,
     OFFSET_DELETE,
     DESCRIBE_CLUSTER,
+    DESCRIBE_PRODUCERS,
 ];
 
 const LIST_OFFSETS: Shape = Shape {
@@ -488,4 +490,16 @@ const DESCRIBE_CLUSTER: Shape = Shape {
         INT8.since(1), // endpoint type
         BOOL.since(2), // include fenced brokers
     ]),
+};
+
+const DESCRIBE_PRODUCERS: Shape = Shape {
+    api_key: 61,
+    versions: (0, 0),
+    body: body(&[array(&Kind::Structure(&Structure {
+        fields: &[
+            TEXT,   // topic
+            INT32S, // partitions
+        ],
+        memory_bytes: size_of::<DescribeProducersTopic>(),
+    }))]),
 };
