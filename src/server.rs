@@ -188,8 +188,12 @@ struct CoreSeed {
 
 /// A core's life, on its own thread.
 async fn serve_core(seed: CoreSeed) -> StoppedCore {
+    let options = ConnectionOptions {
+        transfer: seed.transfer,
+        connections_max: seed.connections_max,
+        idle_max: seed.broker_config.connections_idle_ms_max.map(|ms| Duration::from_millis(ms as u64)),
+    };
     let shard = Shard::new(seed.core, seed.mesh, seed.image, seed.broker_config, seed.opened);
-    let options = ConnectionOptions { transfer: seed.transfer, connections_max: seed.connections_max };
     let connections = Connections::new(Rc::new(Api::new(shard.clone())), options);
     let stalled = shard.clone();
     on_stall(move |late_ns| stalled.histograms.record(Stage::ExecutorStall, late_ns));
@@ -205,6 +209,7 @@ async fn serve_core(seed: CoreSeed) -> StoppedCore {
     };
     let _ = seed.listening.send((seed.listen, Ok(())));
     shard.start_tasks();
+    spawn(connections.clone().close_idle()).detach();
     let accepting = connections.clone();
     let accepting = spawn(async move {
         if let Err(error) = accepting.accept_from(listener).await {

@@ -60,6 +60,18 @@ fn an_idle_broker_takes_next_to_no_processor() {
 }
 
 #[test]
+fn a_connection_that_nobody_uses_is_closed_after_the_time_that_was_set() {
+    let mut broker = Broker::start(&["--set", "connections.max.idle.ms=2000"]);
+    let mut connection = broker.connect(0);
+    ask::create_topic(&mut connection, "t", 1, &[]);
+    // Longer than the limit, and the answer comes nevertheless.
+    let answer = connection.ask(FETCH, &ask::fetch_request("t", 0, 0).with_max_wait_ms(4000).with_min_bytes(1));
+    assert_eq!(answer.responses[0].partitions[0].error_code, 0);
+    connection.expect_close();
+    broker.stop();
+}
+
+#[test]
 fn idle_connections_and_long_polls_cost_memory_and_nothing_else() {
     let mut broker = Broker::start(&FOUR_CORES);
     ask::create_topic(&mut broker.connect(0), "t", 4, &[]);

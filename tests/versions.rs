@@ -13,20 +13,22 @@ use std::ops::RangeInclusive;
 
 use bytes::{Buf, Bytes};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_producers_request::TopicRequest as DescribeProducersTopic;
+use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, BrokerId, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest,
-    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeProducersRequest, FetchRequest, FindCoordinatorRequest,
-    HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
-    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, ResponseHeader,
-    SyncGroupRequest, TransactionalId,
+    ApiVersionsRequest, ApiVersionsResponse, BrokerId, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest, DescribeProducersRequest,
+    DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest,
+    LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
+    OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, ResponseHeader, SyncGroupRequest, TransactionalId,
 };
 use kafka_protocol::protocol::{Decodable, Request, StrBytes};
 use pagewire::api::versions::{self, APIS};
@@ -43,6 +45,8 @@ const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const UNKNOWN_TOPIC_ID: i16 = 100;
 /// The first versions that call topics by id only.
 const TOPIC_IDS: i16 = 13;
+/// The isolation level that reads no record of an open or aborted transaction.
+const READ_COMMITTED: i8 = 1;
 /// A topic id that nobody has.
 const NOBODY: Uuid = Uuid::from_bytes([7; 16]);
 
@@ -85,6 +89,9 @@ fn every_row_of_the_table_is_asked() {
         DescribeConfigsRequest::KEY,
         DescribeClusterRequest::KEY,
         DescribeProducersRequest::KEY,
+        DeleteRecordsRequest::KEY,
+        DescribeLogDirsRequest::KEY,
+        DescribeTopicPartitionsRequest::KEY,
         OffsetCommitRequest::KEY,
         OffsetFetchRequest::KEY,
         FindCoordinatorRequest::KEY,
@@ -316,7 +323,7 @@ fn fetch() {
             let topic = FetchTopic::default().with_partitions(vec![partition(0, 0), partition(1, 2), partition(0, 3), partition(0, 4)]);
             if version >= TOPIC_IDS { topic.with_topic_id(id) } else { topic.with_topic(ask::topic_name(name)) }
         };
-        for isolation_level in [0, 1] {
+        for isolation_level in [0, READ_COMMITTED] {
             let mut request = FetchRequest::default()
                 .with_max_wait_ms(0)
                 .with_max_bytes(1 << 20)
@@ -341,7 +348,9 @@ fn fetch() {
             for partition in &known.partitions[..3] {
                 assert_eq!((partition.high_watermark, partition.last_stable_offset), (3, 3));
                 assert_eq!(partition.log_start_offset, if version >= 5 { 0 } else { -1 });
-                assert!(partition.aborted_transactions.as_ref().is_none_or(Vec::is_empty));
+                // None are asked for, or there are none.
+                let aborted = (isolation_level == READ_COMMITTED).then(Vec::new);
+                assert_eq!(partition.aborted_transactions, aborted, "version {version}");
             }
             let expected = if version >= TOPIC_IDS { UNKNOWN_TOPIC_ID } else { UNKNOWN_TOPIC_OR_PARTITION };
             assert!(unknown.partitions.iter().all(|partition| partition.error_code == expected), "version {version}");
@@ -371,6 +380,11 @@ fn list_offsets() {
                 ListOffsetsTopic::default().with_name(ask::topic_name(name)).with_partitions(vec![partition(0), partition(1), partition(2)])
             };
             let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic("t"), topic("nobody")]);
+            // There are no transactions: what a reader of committed records sees is what everybody sees.
+            if version >= 2 {
+                let committed = connection.ask(version, &request.clone().with_isolation_level(READ_COMMITTED));
+                assert_eq!(committed, connection.ask(version, &request), "version {version} of {time}");
+            }
             let answer = connection.ask(version, &request);
             let found: Vec<_> = answer.topics[0].partitions.iter().map(|partition| (partition.error_code, partition.offset)).collect();
             let offset = match time {
@@ -564,6 +578,77 @@ fn describe_producers() {
             assert_eq!((producer.producer_id.0, producer.producer_epoch, producer.last_sequence), (id, 3, 1));
             assert_eq!((producer.coordinator_epoch, producer.current_txn_start_offset), (-1, -1));
             assert!(ask::now_ms() - producer.last_timestamp < 60_000);
+        }
+    }
+}
+
+#[test]
+fn delete_records() {
+    let (_broker, mut connection, _) = broker_with_a_topic();
+    for partition in 0..2 {
+        ask::write(&mut connection, "t", partition, &["a", "b", "c"]);
+    }
+    for version in served::<DeleteRecordsRequest>() {
+        let topic = |name: &str| {
+            let partition = |index| DeleteRecordsPartition::default().with_partition_index(index).with_offset(i64::from(version) + 1);
+            DeleteRecordsTopic::default().with_name(ask::topic_name(name)).with_partitions(vec![partition(0), partition(1), partition(2)])
+        };
+        let request = DeleteRecordsRequest::default().with_topics(vec![topic("t"), topic("nobody")]).with_timeout_ms(1000);
+        let answer = connection.ask(version, &request);
+        let found: Vec<_> = answer.topics[0].partitions.iter().map(|partition| (partition.error_code, partition.low_watermark)).collect();
+        let start = i64::from(version) + 1;
+        assert_eq!(found, [(0, start), (0, start), (UNKNOWN_TOPIC_OR_PARTITION, -1)], "version {version}");
+        assert!(answer.topics[1].partitions.iter().all(|partition| partition.error_code == UNKNOWN_TOPIC_OR_PARTITION));
+        assert_eq!(ask::list_offset(&mut connection, "t", 1, ask::EARLIEST).offset, start);
+    }
+}
+
+#[test]
+fn describe_log_dirs() {
+    let (broker, mut connection, _) = broker_with_a_topic();
+    for version in served::<DescribeLogDirsRequest>() {
+        let answer = connection.ask(version, &DescribeLogDirsRequest::default().with_topics(None));
+        let dir = &answer.results[0];
+        assert_eq!((answer.error_code, dir.error_code, dir.log_dir.as_str()), (0, 0, broker.data_dir.to_str().unwrap()));
+        let partitions: Vec<_> = dir.topics.iter().flat_map(|topic| &topic.partitions).collect();
+        assert_eq!(partitions.len(), 1, "version {version}: the other partition is another broker's");
+        assert!(if version >= 4 { dir.total_bytes > 0 } else { dir.total_bytes == -1 });
+    }
+}
+
+#[test]
+fn describe_topic_partitions() {
+    let (_broker, mut connection, id) = broker_with_a_topic();
+    for version in served::<DescribeTopicPartitionsRequest>() {
+        let topic = |name: &str| TopicRequest::default().with_name(ask::topic_name(name));
+        let request = DescribeTopicPartitionsRequest::default().with_topics(vec![topic("t"), topic("nobody")]);
+        let answer = connection.ask(version, &request);
+        let codes: Vec<_> = answer.topics.iter().map(|topic| topic.error_code).collect();
+        assert_eq!(codes, [UNKNOWN_TOPIC_OR_PARTITION, 0]);
+        assert_eq!((answer.topics[1].topic_id, answer.topics[1].partitions.len()), (id, 2));
+        assert!(answer.next_cursor.is_none());
+    }
+}
+
+#[test]
+fn whoever_asks_what_he_may_do_is_told() {
+    /// `AclOperation`: read to describe, and the two of settings.
+    const ALL_OF_A_TOPIC: i32 = 0xdf8;
+    const NOT_ASKED: i32 = i32::MIN;
+    let (_broker, mut connection, _) = broker_with_a_topic();
+    for version in served::<MetadataRequest>().filter(|version| *version >= 8) {
+        for asked in [false, true] {
+            let request = MetadataRequest::default().with_topics(None).with_include_topic_authorized_operations(asked);
+            let request = if version <= 10 { request.with_include_cluster_authorized_operations(asked) } else { request };
+            let answer = connection.ask(version, &request);
+            assert_eq!(answer.topics[0].topic_authorized_operations, if asked { ALL_OF_A_TOPIC } else { NOT_ASKED });
+            assert_eq!(answer.cluster_authorized_operations != NOT_ASKED, asked && version <= 10, "version {version}");
+        }
+    }
+    for version in served::<DescribeClusterRequest>() {
+        for asked in [false, true] {
+            let request = DescribeClusterRequest::default().with_include_cluster_authorized_operations(asked);
+            assert_eq!(connection.ask(version, &request).cluster_authorized_operations != NOT_ASKED, asked);
         }
     }
 }

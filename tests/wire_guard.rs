@@ -7,9 +7,12 @@ use std::cell::Cell;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::describe_producers_request::TopicRequest as DescribeProducersTopic;
+use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -83,13 +86,16 @@ fn decode(api_key: i16, version: i16, body: &[u8]) -> bool {
         18 => with::<ApiVersionsRequest>(body, version),
         19 => with::<CreateTopicsRequest>(body, version),
         20 => with::<DeleteTopicsRequest>(body, version),
+        21 => with::<DeleteRecordsRequest>(body, version),
         22 => with::<InitProducerIdRequest>(body, version),
         23 => with::<OffsetForLeaderEpochRequest>(body, version),
         32 => with::<DescribeConfigsRequest>(body, version),
+        35 => with::<DescribeLogDirsRequest>(body, version),
         42 => with::<DeleteGroupsRequest>(body, version),
         47 => with::<OffsetDeleteRequest>(body, version),
         60 => with::<DescribeClusterRequest>(body, version),
         61 => with::<DescribeProducersRequest>(body, version),
+        75 => with::<DescribeTopicPartitionsRequest>(body, version),
         other => panic!("request {other} has a shape but no sample: add it to this test"),
     }
 }
@@ -190,6 +196,11 @@ fn sample(api_key: i16, version: i16) -> Vec<u8> {
             bytes(DeleteTopicsRequest::default().with_topics(topics), version)
         }
         20 => bytes(DeleteTopicsRequest::default().with_topic_names(vec![text("topic").into(); 3]), version),
+        21 => {
+            let partition = DeleteRecordsPartition::default().with_partition_index(3).with_offset(-1);
+            let topic = DeleteRecordsTopic::default().with_name(text("topic").into()).with_partitions(vec![partition; 4]);
+            bytes(DeleteRecordsRequest::default().with_topics(vec![topic; 2]).with_timeout_ms(5000), version)
+        }
         22 => bytes(InitProducerIdRequest::default().with_transactional_id(Some(TransactionalId(text("tx")))), version),
         23 => {
             let partition = OffsetForLeaderPartition::default().with_partition(1).with_leader_epoch(5);
@@ -201,6 +212,10 @@ fn sample(api_key: i16, version: i16) -> Vec<u8> {
             let some = all.clone().with_configuration_keys(Some(vec![text("retention.ms"), text("cleanup.policy")]));
             bytes(DescribeConfigsRequest::default().with_resources(vec![all.with_configuration_keys(None), some]), version)
         }
+        35 => {
+            let topic = DescribableLogDirTopic::default().with_topic(text("topic").into()).with_partitions(vec![0, 1, 2]);
+            bytes(DescribeLogDirsRequest::default().with_topics(Some(vec![topic; 3])), version)
+        }
         42 => bytes(DeleteGroupsRequest::default().with_groups_names(vec![group(); 3]), version),
         47 => {
             let partition = OffsetDeleteRequestPartition::default().with_partition_index(3);
@@ -211,6 +226,11 @@ fn sample(api_key: i16, version: i16) -> Vec<u8> {
         61 => {
             let topic = DescribeProducersTopic::default().with_name(text("topic").into()).with_partition_indexes(vec![1; 4]);
             bytes(DescribeProducersRequest::default().with_topics(vec![topic; 3]), version)
+        }
+        75 => {
+            let topic = TopicRequest::default().with_name(text("topic").into());
+            let cursor = describe_topic_partitions_request::Cursor::default().with_topic_name(text("topic").into()).with_partition_index(7);
+            bytes(DescribeTopicPartitionsRequest::default().with_topics(vec![topic; 3]).with_cursor(Some(cursor)), version)
         }
         other => panic!("request {other} has a shape but no sample: add it to this test"),
     }
@@ -345,13 +365,16 @@ fn shapes_cover_only_versions_that_decode_takes() {
         (18, ApiVersionsRequest::VERSIONS),
         (19, CreateTopicsRequest::VERSIONS),
         (20, DeleteTopicsRequest::VERSIONS),
+        (21, DeleteRecordsRequest::VERSIONS),
         (22, InitProducerIdRequest::VERSIONS),
         (23, OffsetForLeaderEpochRequest::VERSIONS),
         (32, DescribeConfigsRequest::VERSIONS),
+        (35, DescribeLogDirsRequest::VERSIONS),
         (42, DeleteGroupsRequest::VERSIONS),
         (47, OffsetDeleteRequest::VERSIONS),
         (60, DescribeClusterRequest::VERSIONS),
         (61, DescribeProducersRequest::VERSIONS),
+        (75, DescribeTopicPartitionsRequest::VERSIONS),
     ];
     for (shape, (api_key, versions)) in SHAPES.iter().zip(ranges) {
         assert_eq!((shape.api_key, shape.versions), (api_key, (versions.min, versions.max)));

@@ -4,6 +4,7 @@ use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::{BrokerId, DescribeClusterRequest, DescribeClusterResponse};
 use kafka_protocol::protocol::StrBytes;
 
+use crate::api::authorized_operations;
 use crate::base::ErrorCode;
 use crate::cluster::image::MetadataImage;
 
@@ -28,6 +29,9 @@ pub fn handle(image: &MetadataImage, version: i16, request: DescribeClusterReque
         .with_controller_id(BrokerId(image.controller_id.0))
         .with_brokers(brokers.collect());
 
+    if request.include_cluster_authorized_operations {
+        response = response.with_cluster_authorized_operations(authorized_operations::CLUSTER);
+    }
     if version >= 1 {
         response = response.with_endpoint_type(ENDPOINT_BROKERS);
     }

@@ -6,6 +6,7 @@ use kafka_protocol::messages::describe_groups_response::{DescribedGroup, Describ
 use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 use kafka_protocol::protocol::StrBytes;
 
+use crate::api::authorized_operations;
 use crate::api::distinct::distinct;
 use crate::api::groups::{group_id, text};
 use crate::base::ErrorCode;
@@ -20,7 +21,11 @@ pub async fn handle(shard: Rc<Shard>, version: i16, request: DescribeGroupsReque
     let mut groups = Vec::with_capacity(ids.len());
     for id in ids {
         let described = describe(&shard, &id).await;
-        groups.push(encode(version, id, described));
+        let mut answer = encode(version, id, described);
+        if request.include_authorized_operations && answer.error_code == ErrorCode::None.code() {
+            answer.authorized_operations = authorized_operations::GROUP;
+        }
+        groups.push(answer);
     }
     DescribeGroupsResponse::default().with_groups(groups)
 }

@@ -11,6 +11,7 @@ use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
+use crate::api::authorized_operations;
 use crate::api::distinct::distinct;
 use crate::api::find_coordinator::offsets_topic;
 use crate::base::{BrokerId, ErrorCode, TopicId, TopicName};
@@ -21,6 +22,8 @@ use crate::shard::Shard;
 use crate::shard::groups::OFFSETS_TOPIC;
 
 pub async fn handle(shard: Rc<Shard>, version: i16, request: MetadataRequest) -> MetadataResponse {
+    let (tells_topic_operations, tells_cluster_operations) =
+        (request.include_topic_authorized_operations, request.include_cluster_authorized_operations);
     let asks_for_all = request.topics.is_none() || (version == 0 && request.topics.as_ref().is_some_and(Vec::is_empty));
     let wanted = distinct(request.topics.unwrap_or_default(), |topic| (topic.name.clone(), topic.topic_id));
     // Before version 4 the request could not say; creating was the rule.
@@ -30,15 +33,19 @@ pub async fn handle(shard: Rc<Shard>, version: i16, request: MetadataRequest) ->
     }
 
     let image = shard.image();
-    let topics = match asks_for_all {
+    let mut topics: Vec<_> = match asks_for_all {
         true => image.topics().map(|topic| describe(topic)).collect(),
         false => wanted.iter().map(|topic| answer_for(&image, version, topic)).collect(),
     };
-    MetadataResponse::default()
+    if tells_topic_operations {
+        topics.iter_mut().for_each(|topic| topic.topic_authorized_operations = authorized_operations::TOPIC);
+    }
+    let response = MetadataResponse::default()
         .with_brokers(image.brokers.iter().map(broker).collect())
         .with_cluster_id(Some(StrBytes::from_string(image.cluster_id.to_string())))
         .with_controller_id(broker_id(image.controller_id))
-        .with_topics(topics)
+        .with_topics(topics);
+    if tells_cluster_operations { response.with_cluster_authorized_operations(authorized_operations::CLUSTER) } else { response }
 }
 
 /// Creates the topics that are asked for by a legal name and do not exist; what cannot be created stays unknown.

@@ -4,14 +4,18 @@
 //! under way together; whatever comes behind another request that waits starts when that one has been answered.
 
 mod api_versions;
+mod authorized_operations;
 pub mod compatibility;
 mod create_topics;
 mod delete_groups;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
 mod describe_producers;
+mod describe_topic_partitions;
 mod distinct;
 mod fetch;
 mod find_coordinator;
@@ -176,11 +180,14 @@ impl Api {
             versions::API_VERSIONS => Reply::Now(api_versions::answer(info)),
             versions::CREATE_TOPICS => later(info, body, |request| create_topics::handle(shard, version, request)),
             versions::DELETE_TOPICS => later(info, body, |request| delete_topics::handle(shard, version, request)),
+            versions::DELETE_RECORDS => later(info, body, |request| delete_records::handle(shard, request)),
             versions::INIT_PRODUCER_ID => later(info, body, |request| init_producer_id::handle(shard, request)),
             versions::OFFSET_FOR_LEADER_EPOCH => later(info, body, |request| offset_for_leader_epoch::handle(shard, request)),
             versions::DESCRIBE_CONFIGS => now(info, body, |request| describe_configs::handle(&shard, version, request)),
-            versions::DESCRIBE_PRODUCERS => later(info, body, |request| describe_producers::handle(shard, request)),
+            versions::DESCRIBE_LOG_DIRS => later(info, body, |request| describe_log_dirs::handle(shard, version, request)),
             versions::DESCRIBE_CLUSTER => now(info, body, |request| describe_cluster::handle(&shard.image(), version, request)),
+            versions::DESCRIBE_PRODUCERS => later(info, body, |request| describe_producers::handle(shard, request)),
+            versions::DESCRIBE_TOPIC_PARTITIONS => now(info, body, |request| describe_topic_partitions::handle(&shard, request)),
             key => unreachable!("api key {key} stands in the table of versions and has no handler"),
         }
     }

@@ -40,13 +40,16 @@ pub const LIST_GROUPS: i16 = 16;
 pub const API_VERSIONS: i16 = 18;
 pub const CREATE_TOPICS: i16 = 19;
 pub const DELETE_TOPICS: i16 = 20;
+pub const DELETE_RECORDS: i16 = 21;
 pub const INIT_PRODUCER_ID: i16 = 22;
 pub const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
 pub const DESCRIBE_CONFIGS: i16 = 32;
+pub const DESCRIBE_LOG_DIRS: i16 = 35;
 pub const DELETE_GROUPS: i16 = 42;
 pub const OFFSET_DELETE: i16 = 47;
 pub const DESCRIBE_CLUSTER: i16 = 60;
 pub const DESCRIBE_PRODUCERS: i16 = 61;
+pub const DESCRIBE_TOPIC_PARTITIONS: i16 = 75;
 
 /// Every request that is served.
 pub const APIS: &[ApiRow] = &[
@@ -69,13 +72,16 @@ pub const APIS: &[ApiRow] = &[
     row(API_VERSIONS, "ApiVersions", 0, 4, ""),
     row(CREATE_TOPICS, "CreateTopics", 2, 7, ""),
     row(DELETE_TOPICS, "DeleteTopics", 1, 6, ""),
+    row(DELETE_RECORDS, "DeleteRecords", 0, 2, "holds across a crash from the answer on"),
     row(INIT_PRODUCER_ID, "InitProducerId", 0, 5, "idempotent producers: always a new id, as in Kafka; a transactional id is refused"),
     row(OFFSET_FOR_LEADER_EPOCH, "OffsetForLeaderEpoch", 2, 4, ""),
     row(DESCRIBE_CONFIGS, "DescribeConfigs", 1, 4, ""),
+    row(DESCRIBE_LOG_DIRS, "DescribeLogDirs", 1, 4, "each broker lists its own partitions; one directory per node"),
     row(DELETE_GROUPS, "DeleteGroups", 0, 2, ""),
     row(OFFSET_DELETE, "OffsetDelete", 0, 0, ""),
     row(DESCRIBE_CLUSTER, "DescribeCluster", 0, 2, ""),
     row(DESCRIBE_PRODUCERS, "DescribeProducers", 0, 0, "producers that a partition remembers"),
+    row(DESCRIBE_TOPIC_PARTITIONS, "DescribeTopicPartitions", 0, 0, ""),
 ];
 
 /// The row of `key`, if the request is served at all.

@@ -10,6 +10,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::shard::ReplyTo;
 use crate::shard::message::Answer;
 
+/// Looks at the data directory, one after the other: where the file system hangs, one thread waits for it.
+pub(super) const LOG_DIR_ORDER: u64 = u64::MAX;
+
 /// One piece of blocking work and who wants its answer.
 pub(super) struct Work {
     pub order: u64,

@@ -8,6 +8,7 @@ pub mod changes;
 pub mod checkpoints;
 pub mod cores;
 mod helpers;
+mod log_dir;
 pub mod partitions;
 pub mod signals;
 pub mod start;

@@ -14,13 +14,15 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::changes::{Change, Changes, Told};
 use super::checkpoints::Checkpoints;
 use super::cores::Cores;
-use super::helpers::{Helpers, Work};
+use super::helpers::{Helpers, LOG_DIR_ORDER, Work};
+use super::log_dir;
 use super::signals::{Signal, Signals};
+use crate::base::ErrorCode;
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::image::MetadataImage;
-use crate::shard::CounterValues;
 use crate::shard::histograms::StageSnapshot;
 use crate::shard::message::{ControlRequest, Message};
+use crate::shard::{CounterValues, ReplyTo};
 
 /// What the loop tells its owner about.
 pub trait Reports {
@@ -46,6 +48,7 @@ pub async fn run(control: Control, reports: impl Reports) -> std::io::Result<()>
     let (change_sender, change_receiver) = unbounded_channel();
     let checkpoint_every = Duration::from_millis(broker_config.recovery_point_checkpoint_ms.max(1) as u64);
     let checkpoints = Rc::new(Checkpoints::default());
+    let directory = DataDirectory { path: data_dir.clone(), checkpoints: checkpoints.clone() };
     let changes = Changes::new(cores.clone(), checkpoints.clone(), data_dir.clone(), broker_config, image, change_sender.downgrade());
     let tasks = LocalSet::new();
     let changing = tasks.spawn_local(changes.run(change_receiver));
@@ -59,7 +62,7 @@ pub async fn run(control: Control, reports: impl Reports) -> std::io::Result<()>
             tokio::select! {
                 waited = cores.wait() => {
                     waited?;
-                    receive(&cores, &mut helpers, &change_sender, &mut running);
+                    receive(&cores, &mut helpers, &change_sender, &mut running, &directory);
                 }
                 done = helpers.next_done() => cores.send(done.reply.core, done.reply.message(done.answer)),
                 _ = checkpoint.tick() => {
@@ -122,14 +125,40 @@ impl Running {
     }
 }
 
+/// The data directory, as far as cores ask about it.
+struct DataDirectory {
+    path: PathBuf,
+    checkpoints: Rc<Checkpoints>,
+}
+
+impl DataDirectory {
+    fn write_log_starts(&self, cores: &Rc<Cores>, asker: ReplyTo) {
+        let (checkpoints, cores, path) = (self.checkpoints.clone(), cores.clone(), self.path.clone());
+        spawn_local(async move { checkpoints.write_log_starts(&cores, &path, asker).await });
+    }
+
+    fn look(&self, reply: ReplyTo) -> Work {
+        let path = self.path.clone();
+        let look = move || {
+            log_dir::describe(&path).map_err(|error| {
+                tracing::error!("cannot look at {}: {error}", path.display());
+                ErrorCode::KafkaStorageError
+            })
+        };
+        Work { order: LOG_DIR_ORDER, run: Box::new(move || Box::new(look())), reply }
+    }
+}
+
 /// Handles what has come.
-fn receive(cores: &Rc<Cores>, helpers: &mut Helpers, changes: &UnboundedSender<Told>, running: &mut Running) {
+fn receive(cores: &Rc<Cores>, helpers: &mut Helpers, changes: &UnboundedSender<Told>, running: &mut Running, directory: &DataDirectory) {
     cores.drain(|_from, message| match message {
         Message::Control(ControlRequest::Change { command, reply }) => {
             // The task of changes ends only after this loop.
             let _ = changes.send(Told::Change(Change { command, reply: Some(reply) }));
         }
         Message::Control(ControlRequest::Offload { order, work, reply }) => helpers.give(Work { order, run: work, reply }),
+        Message::Control(ControlRequest::CheckpointLogStarts { reply }) => directory.write_log_starts(cores, reply),
+        Message::Control(ControlRequest::DescribeLogDir { reply }) => helpers.give(directory.look(reply)),
         Message::Control(ControlRequest::Answered { question, answer }) => cores.answered(question, answer),
         Message::Control(ControlRequest::ConnectionsClosed) => running.connections_closed(cores),
         Message::Control(ControlRequest::Stopped) => running.cores -= 1,

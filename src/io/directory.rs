@@ -168,10 +168,19 @@ pub fn filesystem_name(path: &Path) -> io::Result<String> {
     Ok(name.to_owned())
 }
 
-/// Bytes that a process without privileges can still write to the file system that holds `path`.
-pub fn available_bytes(path: &Path) -> io::Result<u64> {
+/// How large a file system is, and how much of it is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    pub total_bytes: u64,
+    /// What a process without privileges can still write.
+    pub available_bytes: u64,
+}
+
+/// The room on the file system that holds `path`.
+pub fn space(path: &Path) -> io::Result<Space> {
     let statistics = statfs(path)?;
-    Ok(statistics.f_bavail * statistics.f_bsize as u64)
+    let bytes = |blocks: u64| blocks.saturating_mul(statistics.f_frsize as u64);
+    Ok(Space { total_bytes: bytes(statistics.f_blocks), available_bytes: bytes(statistics.f_bavail) })
 }
 
 fn statfs(path: &Path) -> io::Result<libc::statfs> {
@@ -255,7 +264,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert!(!filesystem_name(directory.path()).unwrap().is_empty());
         assert_eq!(filesystem_name(Path::new("/proc")).unwrap(), "0x9fa0");
-        assert!(available_bytes(directory.path()).unwrap() > 0);
+        let space = space(directory.path()).unwrap();
+        assert!(0 < space.available_bytes && space.available_bytes <= space.total_bytes, "{space:?}");
         assert_eq!(filesystem_name(Path::new("/does/not/exist")).unwrap_err().kind(), ErrorKind::NotFound);
     }
 }

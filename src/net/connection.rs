@@ -108,10 +108,14 @@ impl<S: Service> Connection<'_, S> {
             if self.takes_requests() && self.inbox.has_whole_frame() {
                 continue;
             }
-            match self.next_event().await {
+            self.control.activity.set_answer_awaited(!self.outbox.is_empty());
+            let event = self.next_event().await;
+            self.control.activity.set_answer_awaited(false);
+            match event {
                 Ok(Event::Received(0)) => return End::Peer(None),
                 Ok(Event::Received(bytes)) => {
                     self.received_ns = monotonic_ns();
+                    self.control.activity.moved(self.received_ns);
                     self.turn_bytes += bytes;
                     add(&self.core.traffic.bytes_received, bytes);
                 }
@@ -152,7 +156,7 @@ impl<S: Service> Connection<'_, S> {
             return Ok(());
         }
         let mut sent = self.core.spare_sent.take();
-        let mut sender = Sender::new(self.core, &mut self.socket);
+        let mut sender = Sender::new(self.core, &mut self.socket, &self.control.activity);
         let closed = loop {
             match front {
                 Front::Ready(answer) => {
@@ -167,6 +171,7 @@ impl<S: Service> Connection<'_, S> {
         };
         sender.flush(false).await.map_err(end_of)?;
         let sent_ns = monotonic_ns();
+        self.control.activity.moved(sent_ns);
         add(&self.core.traffic.answers, sent.len());
         for answer in sent.drain(..) {
             self.core.service.sent(self.info, Sent { sent_ns, ..answer });

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::buffers::Buffers;
 use super::connection::serve;
+use super::idle::Activity;
 use super::service::{ConnectionInfo, Reply, Sent, Service};
 use super::traffic::{Traffic, add};
 use crate::base::limits::CONNECTIONS_PER_CORE_MAX;
@@ -30,11 +31,13 @@ pub struct ConnectionOptions {
     pub transfer: Transfer,
     /// Open connections of the core, at most [`CONNECTIONS_PER_CORE_MAX`].
     pub connections_max: usize,
+    /// How long a connection may be idle, if [`Connections::close_idle`] runs; `None`: for ever.
+    pub idle_max: Option<Duration>,
 }
 
 impl Default for ConnectionOptions {
     fn default() -> ConnectionOptions {
-        ConnectionOptions { transfer: Transfer::Auto, connections_max: CONNECTIONS_PER_CORE_MAX }
+        ConnectionOptions { transfer: Transfer::Auto, connections_max: CONNECTIONS_PER_CORE_MAX, idle_max: None }
     }
 }
 
@@ -109,7 +112,7 @@ impl<S: Service> Connections<S> {
 
     /// Starts the task of an accepted connection.
     pub fn serve(self: &Rc<Self>, socket: Socket) {
-        if self.open.borrow().len() >= self.options.connections_max || self.state.get() != Stop::No {
+        if self.open.borrow().len() >= self.options.connections_max || self.is_stopping() {
             add(&self.traffic.refused, 1);
             tracing::warn!(peer = %socket.peer(), limit = self.options.connections_max, "connection refused: this core has as many as it may; `ulimit -n` allows for two descriptors each");
             return;
@@ -150,8 +153,7 @@ impl<S: Service> Connections<S> {
 
     fn stop(&self, stop: Stop) {
         self.state.set(stop);
-        let controls: Vec<_> = self.open.borrow().values().cloned().collect();
-        for control in controls {
+        for control in self.controls() {
             control.set(stop);
         }
         for waker in self.stop_waiters.take() {
@@ -159,8 +161,17 @@ impl<S: Service> Connections<S> {
         }
     }
 
+    /// The switches of the connections that are open.
+    pub(super) fn controls(&self) -> Vec<Rc<Control>> {
+        self.open.borrow().values().cloned().collect()
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.state.get() != Stop::No
+    }
+
     fn poll_stopped(&self, context: &mut Context<'_>) -> Poll<()> {
-        if self.state.get() != Stop::No {
+        if self.is_stopping() {
             return Poll::Ready(());
         }
         let mut waiters = self.stop_waiters.borrow_mut();
@@ -181,15 +192,16 @@ pub(super) enum Stop {
     Now,
 }
 
-/// The switch of one connection.
+/// The switch of one connection, and what tells whether it is used.
 #[derive(Default)]
 pub(super) struct Control {
+    pub(super) activity: Activity,
     stop: Cell<Stop>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Control {
-    fn set(&self, stop: Stop) {
+    pub(super) fn set(&self, stop: Stop) {
         self.stop.set(stop);
         if let Some(waker) = self.waker.take() {
             waker.wake();

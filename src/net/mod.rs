@@ -7,6 +7,7 @@
 //! | `response` | an answer: bytes and ranges of files |
 //! | `connections` | all connections of a core: accept, limit, stop |
 //! | `connection` | one connection's task |
+//! | `idle` | the end of connections that nobody uses |
 //! | `inbox` | bytes received, cut into frames where they lie |
 //! | `outbox` | answers not sent yet, in the order of their requests |
 //! | `sender` | answers to bytes on the wire: gather, copy, sendfile, splice |
@@ -17,6 +18,7 @@ mod buffers;
 pub mod client;
 mod connection;
 pub mod connections;
+mod idle;
 mod inbox;
 mod outbox;
 pub mod response;

@@ -6,10 +6,12 @@
 use std::io::{self, ErrorKind, IoSlice};
 
 use super::connections::Connections;
+use super::idle::Activity;
 use super::response::{Part, Response};
 use super::service::Service;
 use super::traffic::add;
 use crate::base::limits::{SPLICE_BYTES_MIN, SPLICE_QUANTUM_BYTES};
+use crate::io::clock::monotonic_ns;
 use crate::io::glommio::{Pipe, READ_AHEAD_BYTES, Socket, Task, look_at_ring, read_ahead, spawn};
 use crate::io::{FileRange, Transfer};
 
@@ -31,14 +33,15 @@ pub(super) enum SendError {
 pub(super) struct Sender<'a, S: Service> {
     core: &'a Connections<S>,
     socket: &'a mut Socket,
+    activity: &'a Activity,
     /// Bytes that wait for company: `gathered[..filled]`. Empty while none do.
     gathered: Box<[u8]>,
     filled: usize,
 }
 
 impl<'a, S: Service> Sender<'a, S> {
-    pub(super) fn new(core: &'a Connections<S>, socket: &'a mut Socket) -> Sender<'a, S> {
-        Sender { core, socket, gathered: Box::default(), filled: 0 }
+    pub(super) fn new(core: &'a Connections<S>, socket: &'a mut Socket, activity: &'a Activity) -> Sender<'a, S> {
+        Sender { core, socket, activity, gathered: Box::default(), filled: 0 }
     }
 
     /// Adds an answer. Its last bytes may still wait for `flush` afterwards.
@@ -99,6 +102,7 @@ impl<'a, S: Service> Sender<'a, S> {
             self.socket.write_all(&rest).await.map_err(SendError::Peer)?;
             sent += rest.len();
             self.socket.write_all(&bytes[sent - filled..]).await.map_err(SendError::Peer)?;
+            self.activity.moved(monotonic_ns());
         }
         self.release();
         add(&self.core.traffic.bytes_sent, total);
@@ -235,6 +239,7 @@ impl<'a, S: Service> Sender<'a, S> {
     async fn wait_for_room(&mut self, next: &[u8]) -> Result<usize, SendError> {
         add(&self.core.traffic.sends_blocked, 1);
         self.socket.write_all(next).await.map_err(SendError::Peer)?;
+        self.activity.moved(monotonic_ns());
         add(&self.core.traffic.file_bytes_copied, next.len());
         add(&self.core.traffic.bytes_sent, next.len());
         Ok(next.len())

@@ -30,6 +30,8 @@ counters! {
     open,
     /// Connections closed by the broker for a reason that was logged: garbage, oversized requests, a service that gave up.
     closed_for_cause,
+    /// Connections closed by the broker because nobody used them.
+    closed_idle,
     /// Times that no descriptor was left for a connection.
     accepts_without_descriptor,
     /// Whole requests.

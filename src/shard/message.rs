@@ -39,12 +39,26 @@ impl ReplyTo {
     }
 }
 
+/// The data directory and the file system below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogDir {
+    /// Absolute.
+    pub path: String,
+    pub total_bytes: u64,
+    /// What is left for files of this user.
+    pub usable_bytes: u64,
+}
+
 pub enum ControlRequest {
     /// Change the cluster's metadata. The answer is a `Result<controller::Answer, controller::Refusal>` and leaves only when
     /// the change is stored and every core has it.
     Change { command: Command, reply: ReplyTo },
     /// Do blocking work on a helper thread. Work of one `order` is done in the order in which it was sent.
     Offload { order: u64, work: Box<dyn FnOnce() -> Answer + Send>, reply: ReplyTo },
+    /// Write down where each log starts. The answer is a `Result<(), ErrorCode>` and leaves when every log start of this moment is on the disk.
+    CheckpointLogStarts { reply: ReplyTo },
+    /// Look at the data directory. The answer is a `Result<LogDir, ErrorCode>`.
+    DescribeLogDir { reply: ReplyTo },
     /// The answer to a question of the control thread.
     Answered { question: u64, answer: Answer },
     /// The core has closed its connections: it asks other cores for nothing more, and still answers them.

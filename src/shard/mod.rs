@@ -133,7 +133,8 @@ impl Shard {
         }
     }
 
-    fn all_partitions(&self) -> Vec<Rc<Partition>> {
+    /// Every partition that is open here, in no order.
+    pub fn all_partitions(&self) -> Vec<Rc<Partition>> {
         self.partitions.borrow().values().cloned().collect()
     }
 

@@ -4,6 +4,7 @@
 //! above the high watermark; the high watermark never falls while the partition is open.
 
 mod background;
+mod extent;
 mod flush;
 
 use std::cell::{Ref, RefCell, RefMut};
@@ -22,6 +23,7 @@ use crate::shard::histograms::Stage;
 use crate::shard::waits::Watcher;
 use crate::shard::{PartitionCheckpoint, Shard, counters};
 use crate::wire::batch::Batch;
+pub use extent::LogExtent;
 use flush::FlushState;
 
 /// A partition's name between cores: it stays true when a topic of the same name is made anew.

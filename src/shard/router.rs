@@ -5,13 +5,13 @@
 
 use std::rc::Rc;
 
-use crate::base::CoreId;
 use crate::base::limits::MESH_BACKLOG_MAX;
+use crate::base::{CoreId, ErrorCode};
 use crate::cluster::controller::{Answer, Command, Refusal};
 use crate::io::clock;
 use crate::shard::calls::Call;
 use crate::shard::histograms::Stage;
-use crate::shard::message::{self, ControlRequest, CoreWork, Message, ReplyTo};
+use crate::shard::message::{self, ControlRequest, CoreWork, LogDir, Message, ReplyTo};
 use crate::shard::{Shard, counters};
 
 /// A question to another core: where its answer goes, and since when it is awaited.
@@ -91,6 +91,20 @@ impl Shard {
         let call = self.calls.open();
         let reply = ReplyTo { core: self.core, call: call.id };
         self.to_control(ControlRequest::Offload { order, work: Box::new(move || Box::new(work())), reply });
+        call
+    }
+
+    /// Has it written down where each log of the node starts. Resolves when what was moved before this call holds across a loss of power.
+    pub fn checkpoint_log_starts(self: &Rc<Self>) -> Call<Result<(), ErrorCode>> {
+        let call = self.calls.open();
+        self.to_control(ControlRequest::CheckpointLogStarts { reply: ReplyTo { core: self.core, call: call.id } });
+        call
+    }
+
+    /// The data directory and the room that is left for it.
+    pub fn log_dir(self: &Rc<Self>) -> Call<Result<LogDir, ErrorCode>> {
+        let call = self.calls.open();
+        self.to_control(ControlRequest::DescribeLogDir { reply: ReplyTo { core: self.core, call: call.id } });
         call
     }
 

@@ -22,6 +22,8 @@ pub enum DecodeError {
     Varint,
     #[error("null came for a field that cannot be null")]
     Null,
+    #[error("{came} came in front of a structure: expected 1, or -1 for null")]
+    Presence { came: i8 },
     #[error("a string is not UTF-8")]
     NotUtf8,
     #[error("tagged field {tag} says it has {size} bytes and has another length")]
@@ -88,6 +90,15 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub fn i8(&mut self) -> Result<i8, DecodeError> {
         Ok(i8::from_be_bytes(self.array()?))
+    }
+
+    /// What stands in front of a structure that can be null: whether it follows.
+    pub fn presence(&mut self) -> Result<bool, DecodeError> {
+        match self.i8()? {
+            1 => Ok(true),
+            i8::MIN..=-1 => Ok(false),
+            came => Err(DecodeError::Presence { came }),
+        }
     }
 
     #[inline]

@@ -80,8 +80,12 @@ impl Walk<'_> {
                 None => false,
             },
             Kind::Structure(structure) => {
-                self.structure(structure)?;
-                true
+                // Only a structure that can be null says whether it is there.
+                let present = !nullable || self.cursor.presence()?;
+                if present {
+                    self.structure(structure)?;
+                }
+                present
             }
         };
         if present || nullable { Ok(()) } else { Err(DecodeError::Null) }
@@ -123,6 +127,17 @@ mod tests {
         assert_eq!(check(3, 0, &[0xff; 4]), Err(DecodeError::Null));
         // A topic without a name: from version 10 on, where it can have an id.
         assert_eq!(check(3, 9, &[2, 0, 0, 0, 0, 0, 0]), Err(DecodeError::Null));
+    }
+
+    #[test]
+    fn a_structure_that_can_be_null_says_whether_it_is_there() {
+        // DescribeTopicPartitions 0: no topics, a limit, then a cursor or none.
+        let body = |cursor: &[u8]| [&[1, 0, 0, 0, 9][..], cursor, &[0]].concat();
+        assert_eq!(check(75, 0, &body(&[0xff])), Ok(()));
+        assert_eq!(check(75, 0, &body(&[1, 2, b't', 0, 0, 0, 3, 0])), Ok(()));
+        assert!(matches!(check(75, 0, &body(&[1, 2, b't', 0, 0, 0])), Err(DecodeError::Ended { .. })));
+        // Kafka's clients send nothing else, and the decoder would take it for null.
+        assert_eq!(check(75, 0, &body(&[2, 2, b't', 0, 0, 0, 3, 0])), Err(DecodeError::Presence { came: 2 }));
     }
 
     #[test]

@@ -10,9 +10,12 @@
 use std::mem::size_of;
 
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::describe_producers_request::TopicRequest as DescribeProducersTopic;
+use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -121,7 +124,7 @@ const fn array(element: &'static Kind) -> Field {
 }
 
 /// Every request that may be given to `kafka-protocol`.
-pub static SHAPES: [Shape; 21] = [
+pub static SHAPES: [Shape; 24] = [
     LIST_OFFSETS,
     METADATA,
     OFFSET_COMMIT,
@@ -136,13 +139,16 @@ pub static SHAPES: [Shape; 21] = [
     API_VERSIONS,
     CREATE_TOPICS,
     DELETE_TOPICS,
+    DELETE_RECORDS,
     INIT_PRODUCER_ID,
     OFFSET_FOR_LEADER_EPOCH,
     DESCRIBE_CONFIGS,
+    DESCRIBE_LOG_DIRS,
     DELETE_GROUPS,
     OFFSET_DELETE,
     DESCRIBE_CLUSTER,
     DESCRIBE_PRODUCERS,
+    DESCRIBE_TOPIC_PARTITIONS,
 ];
 
 const LIST_OFFSETS: Shape = Shape {
@@ -404,6 +410,27 @@ const DELETE_TOPICS: Shape = Shape {
     ]),
 };
 
+const DELETE_RECORDS: Shape = Shape {
+    api_key: 21,
+    versions: (0, 2),
+    body: body(&[
+        array(&Kind::Structure(&Structure {
+            fields: &[
+                TEXT, // name
+                array(&Kind::Structure(&Structure {
+                    fields: &[
+                        INT32, // partition index
+                        INT64, // offset
+                    ],
+                    memory_bytes: size_of::<DeleteRecordsPartition>(),
+                })),
+            ],
+            memory_bytes: size_of::<DeleteRecordsTopic>(),
+        })),
+        INT32, // timeout ms
+    ]),
+};
+
 const INIT_PRODUCER_ID: Shape = Shape {
     api_key: 22,
     versions: (0, 5),
@@ -454,6 +481,19 @@ const DESCRIBE_CONFIGS: Shape = Shape {
     ]),
 };
 
+const DESCRIBE_LOG_DIRS: Shape = Shape {
+    api_key: 35,
+    versions: (1, 4),
+    body: body(&[array(&Kind::Structure(&Structure {
+        fields: &[
+            TEXT,   // topic
+            INT32S, // partitions
+        ],
+        memory_bytes: size_of::<DescribableLogDirTopic>(),
+    }))
+    .nullable_since(0)]),
+};
+
 const DELETE_GROUPS: Shape = Shape {
     api_key: 42,
     versions: (0, 2),
@@ -502,4 +542,27 @@ const DESCRIBE_PRODUCERS: Shape = Shape {
         ],
         memory_bytes: size_of::<DescribeProducersTopic>(),
     }))]),
+};
+
+const DESCRIBE_TOPIC_PARTITIONS: Shape = Shape {
+    api_key: 75,
+    versions: (0, 0),
+    body: body(&[
+        array(&Kind::Structure(&Structure {
+            fields: &[
+                TEXT, // name
+            ],
+            memory_bytes: size_of::<TopicRequest>(),
+        })),
+        INT32, // response partition limit
+        field(Kind::Structure(&Structure {
+            fields: &[
+                TEXT,  // topic name
+                INT32, // partition index
+            ],
+            // Part of the request itself.
+            memory_bytes: 0,
+        }))
+        .nullable_since(0), // cursor
+    ]),
 };

@@ -56,7 +56,7 @@ pub(super) fn data_directory(path: &Path) -> Vec<Finding> {
     let mut findings = vec![judge::data_directory(path, present, written)];
     if let Some(abilities) = abilities {
         findings.push(judge::file_system(&directory::filesystem_name(present).unwrap_or_else(|_| "unknown".into()), abilities));
-        findings.push(judge::disk_space(directory::available_bytes(present).ok()));
+        findings.push(judge::disk_space(directory::space(present).ok().map(|space| space.available_bytes)));
     }
     findings
 }

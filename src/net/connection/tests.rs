@@ -167,6 +167,7 @@ fn start(setup: Setup) -> Broker {
         let connections = Connections::new(toy, setup.options);
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
         bound.send(listener.local()).unwrap();
+        crate::io::glommio::spawn(connections.clone().close_idle()).detach();
         let accepting = {
             let connections = connections.clone();
             crate::io::glommio::spawn(async move { connections.accept_from(listener).await })
@@ -438,6 +439,24 @@ fn one_connection_too_many_is_closed_at_once() {
     receive(&mut again);
     drop(again);
     assert_eq!(broker.stop()("refused"), 1);
+}
+
+#[test]
+fn a_connection_that_nobody_uses_is_closed_and_one_that_waits_is_not() {
+    let options = ConnectionOptions { idle_max: Some(Duration::from_millis(1000)), ..ConnectionOptions::default() };
+    let broker = start(Setup { options, ..Setup::default() });
+    let (mut silent, mut waiting, mut stuck) = (broker.connect(), broker.connect(), broker.connect());
+    waiting.write_all(&request(b'l', &[3000], 0)).unwrap();
+    // More than the buffers between us hold, and nobody reads it.
+    stuck.write_all(&request(b'b', &[64 << 20], 0)).unwrap();
+    silent.write_all(&request(b'e', &[7], 0)).unwrap();
+    receive(&mut silent);
+    assert!(is_closed(&mut silent));
+    assert_eq!(receive(&mut waiting), request(b'l', &[3000], 0)[4..]);
+    assert!(is_closed(&mut waiting), "now it is as idle as the first");
+    broker.wait_until("the one that reads nothing is closed", |seen| seen.disconnected.load(Ordering::Relaxed) == 3);
+    let counter = broker.stop();
+    assert_eq!((counter("closed_idle"), counter("closed_for_cause"), counter("answers")), (3, 0, 2));
 }
 
 #[test]
