@@ -100,7 +100,7 @@ impl Log {
                 self.roll(now)?;
             }
             let together = self.batches_that_fit(rest, placing.log_append_time());
-            let (admitted, refused) = self.admit_run(&rest[..together], placing);
+            let (admitted, refused) = self.admit_run(&rest[..together], placing, now);
             let (run, after) = rest.split_at(admitted);
             rest = after;
             if !run.is_empty() {
@@ -123,14 +123,14 @@ impl Log {
     }
 
     /// How many of the batches, from the first on, may be appended as far as their producers are concerned, and why the one behind them may not.
-    fn admit_run(&mut self, batches: &[Batch<'_>], placing: Placing) -> (usize, Option<NotAppended>) {
+    fn admit_run(&mut self, batches: &[Batch<'_>], placing: Placing, now: Timestamp) -> (usize, Option<NotAppended>) {
         let mut next = self.log_end_offset;
         for (at, batch) in batches.iter().enumerate() {
             match placing {
-                Placing::Follower => self.producers.replay(&batch.header, marker_of(batch)),
+                Placing::Follower => self.producers.replay(&batch.header, marker_of(batch), now),
                 Placing::Leader { log_append_time, .. } => {
                     let timestamp = log_append_time.unwrap_or(batch.max_timestamp);
-                    if let Err(why) = self.producers.admit(&batch.header, next, timestamp) {
+                    if let Err(why) = self.producers.admit(&batch.header, next, timestamp, now) {
                         return (at, Some(why));
                     }
                 }

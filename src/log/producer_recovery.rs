@@ -19,7 +19,7 @@ use super::offset_index::OffsetIndex;
 use super::producer_log::{marker_of, write_snapshot};
 use super::producer_state::{ProducerState, snapshot};
 use super::walk::{Walk, Walked};
-use crate::base::Offset;
+use crate::base::{Offset, Timestamp};
 use crate::io::{File, directory};
 use crate::wire::batch::Batch;
 
@@ -152,7 +152,7 @@ impl ProducerSources<'_> {
                 }
                 false => None,
             };
-            producers.state.replay(&header, marker);
+            producers.state.replay(&header, marker, Timestamp::NONE);
         }
         producers.log_bytes_read += walk.bytes_read();
         Ok(())

@@ -9,8 +9,8 @@
 //!
 //! Nobody is told UNKNOWN_PRODUCER_ID or DUPLICATE_SEQUENCE_NUMBER: Kafka 4 sends neither. What was appended is not checked again: `replay` takes it as it is.
 //!
-//! Memory: 152 bytes per producer and about 30 for finding it; a producer goes when it has written nothing for `producer.id.expiration.ms`. As in Kafka there is no
-//! other limit.
+//! Memory: 160 bytes per producer and about 30 for finding it. As in Kafka there is no limit but time: a producer goes when it has written nothing for
+//! `producer.id.expiration.ms`. Kafka counts from the records' timestamps, so that whoever writes old ones is forgotten while it writes; we count by the clock.
 
 mod producer;
 pub mod snapshot;
@@ -27,6 +27,8 @@ use table::ProducerTable;
 
 /// So many producers are looked at per tick for some that may be forgotten.
 const EXPIRED_PER_TICK_MAX: usize = 4096;
+/// When a producer wrote before the log was opened, its records' timestamps must do; but none is forgotten so soon after the start that it may still repeat something.
+const EXPIRY_AFTER_OPENING_MS: i64 = 60 * 60 * 1000;
 
 /// The producers of one partition.
 #[derive(Clone, Debug, Default)]
@@ -84,6 +86,8 @@ pub struct LastRecord {
 
 #[derive(Clone, Debug, Default)]
 struct Expiry {
+    /// The first tick.
+    since: Option<Timestamp>,
     /// When the last round began, and how far it has come; `None` between two rounds.
     begun: Option<Timestamp>,
     at: Option<usize>,
@@ -103,12 +107,12 @@ impl ProducerState {
         self.producers.find(id).map(|place| self.producers.at(place))
     }
 
-    /// Judges a client's batch that would be appended at `first_offset` with `timestamp` as its largest, and takes note of it if it may be appended. A batch
-    /// without a producer id passes.
+    /// Judges a client's batch that would be appended at `first_offset` with `timestamp` as its largest, and takes note of it if it may be appended. `now`
+    /// is the wall clock. A batch without a producer id passes.
     ///
     /// # Errors
     /// It is a repetition or breaks a rule; nothing has changed then.
-    pub fn admit(&mut self, header: &BatchHeader, first_offset: Offset, timestamp: Timestamp) -> Result<(), NotAppended> {
+    pub fn admit(&mut self, header: &BatchHeader, first_offset: Offset, timestamp: Timestamp, now: Timestamp) -> Result<(), NotAppended> {
         if !header.has_producer_id() {
             return Ok(());
         }
@@ -123,12 +127,15 @@ impl ProducerState {
                 self.producers.insert(producer)
             }
         };
-        note(self.producers.at_mut(place), header, first_offset, timestamp);
+        let producer = self.producers.at_mut(place);
+        note(producer, header, first_offset, timestamp);
+        producer.last_append = now;
         Ok(())
     }
 
-    /// Takes note of a batch that stands in the log. `marker`: what it says, if it is a transaction marker; a control batch without one says nothing.
-    pub fn replay(&mut self, header: &BatchHeader, marker: Option<TransactionMarker>) {
+    /// Takes note of a batch that stands in the log. `marker`: what it says, if it is a transaction marker; a control batch without one says nothing. `now`:
+    /// when it came, `NONE` if that is not known.
+    pub fn replay(&mut self, header: &BatchHeader, marker: Option<TransactionMarker>, now: Timestamp) {
         if !header.has_producer_id() || header.attributes.is_control() && marker.is_none() {
             return;
         }
@@ -137,6 +144,7 @@ impl ProducerState {
             None => self.producers.insert(Producer::new(header.producer_id)),
         };
         let producer = self.producers.at_mut(place);
+        producer.last_append = now;
         match marker {
             Some(TransactionMarker { coordinator_epoch, timestamp }) => {
                 producer.set_epoch(header.producer_epoch);
@@ -151,6 +159,7 @@ impl ProducerState {
     /// Forgets producers that have written nothing for too long and have no transaction open. A round of this begins once per check interval; each call looks at some
     /// of them.
     pub fn expire(&mut self, now: Timestamp, expiration: ProducerExpiration) {
+        let since = *self.expiry.since.get_or_insert(now);
         if self.is_empty() {
             return;
         }
@@ -162,8 +171,13 @@ impl ProducerState {
                 0
             }
         };
-        let is_expired =
-            |producer: &Producer| !producer.is_in_transaction() && now.0.saturating_sub(producer.last_timestamp.0) >= expiration.after_ms;
+        let has_passed = |since: Timestamp, ms: i64| now.0.saturating_sub(since.0) >= ms;
+        let opened_long_ago = has_passed(since, EXPIRY_AFTER_OPENING_MS.min(expiration.after_ms));
+        let is_expired = |producer: &Producer| match producer.last_append {
+            _ if producer.is_in_transaction() => false,
+            Timestamp::NONE => opened_long_ago && has_passed(producer.last_timestamp, expiration.after_ms),
+            last_append => has_passed(last_append, expiration.after_ms),
+        };
         let to = from + EXPIRED_PER_TICK_MAX;
         self.expiry.at = self.producers.remove_where(from, to, is_expired).then_some(to);
     }

@@ -33,12 +33,14 @@ impl RememberedBatch {
     }
 }
 
-/// The state of one producer, in 152 bytes.
+/// The state of one producer, in 160 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Producer {
     pub id: ProducerId,
     /// Of its last batch or transaction marker, by the clock that the topic stores.
     pub last_timestamp: Timestamp,
+    /// When its last batch came, by the broker's clock; `NONE` if that was before the log was opened.
+    pub last_append: Timestamp,
     /// Where its open transaction began; −1 if there is none.
     pub current_transaction_first_offset: Offset,
     /// Of the coordinator that wrote its last transaction marker; −1 if there was none.
@@ -54,6 +56,7 @@ impl Producer {
         Producer {
             id,
             last_timestamp: Timestamp::NONE,
+            last_append: Timestamp::NONE,
             current_transaction_first_offset: Offset(-1),
             coordinator_epoch: -1,
             epoch: NO_EPOCH,
@@ -116,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_producer_is_small() {
-        assert_eq!(size_of::<Producer>(), 152, "told in the docs");
+        assert_eq!(size_of::<Producer>(), 160, "told in the docs");
     }
 
     #[test]
