@@ -141,7 +141,7 @@ fn start_cores(
             mesh,
             opened,
             image: image.clone(),
-            broker_config: settings.broker.clone(),
+            broker_config: settings.broker.of_broker(&image.broker_configs, image.broker_of_core(CoreId(core))),
             listen: SocketAddr::new(settings.listen.ip(), port),
             share_port: settings.advertise == Advertise::PerNode && cores > 1,
             transfer: transfer(settings.fetch_transfer),

@@ -13,6 +13,9 @@ use std::ops::RangeInclusive;
 
 use bytes::{Buf, Bytes};
 use kafka_protocol::messages::alter_client_quotas_request::{self, OpData};
+use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
+use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
@@ -20,17 +23,22 @@ use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource as IncrementalResource, AlterableConfig as IncrementalConfig,
+};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    AlterClientQuotasRequest, ApiVersionsRequest, ApiVersionsResponse, BrokerId, CreateTopicsRequest, DeleteGroupsRequest,
-    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClientQuotasRequest, DescribeClusterRequest, DescribeConfigsRequest,
-    DescribeGroupsRequest, DescribeLogDirsRequest, DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
-    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, ResponseHeader,
-    SyncGroupRequest, TransactionalId,
+    AlterClientQuotasRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest, ApiVersionsRequest, ApiVersionsResponse, BrokerId,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeClientQuotasRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
+    DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest,
+    MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+    ResponseHeader, SyncGroupRequest, TransactionalId,
 };
 use kafka_protocol::protocol::{Decodable, Request, StrBytes};
 use pagewire::api::versions::{self, APIS};
@@ -87,6 +95,11 @@ fn every_row_of_the_table_is_asked() {
         OffsetForLeaderEpochRequest::KEY,
         DescribeConfigsRequest::KEY,
         DescribeClusterRequest::KEY,
+        AlterConfigsRequest::KEY,
+        CreatePartitionsRequest::KEY,
+        IncrementalAlterConfigsRequest::KEY,
+        AlterPartitionReassignmentsRequest::KEY,
+        ListPartitionReassignmentsRequest::KEY,
         DescribeClientQuotasRequest::KEY,
         AlterClientQuotasRequest::KEY,
         DeleteRecordsRequest::KEY,
@@ -531,6 +544,98 @@ fn describe_configs() {
             if version >= 3 {
                 assert_eq!(retention.documentation.is_some(), include_all);
             }
+        }
+    }
+}
+
+#[test]
+fn alter_configs() {
+    let (_broker, mut connection, _) = broker_with_a_topic();
+    for version in served::<AlterConfigsRequest>() {
+        let resource = |kind, name: &str, value: &str| {
+            let config = AlterableConfig::default().with_name(text("retention.ms")).with_value(Some(text(value)));
+            AlterConfigsResource::default().with_resource_type(kind).with_resource_name(text(name)).with_configs(vec![config])
+        };
+        let resources = vec![resource(2, "t", "60000"), resource(2, "nobody", "1"), resource(4, "1000", "1"), resource(32, "g", "1")];
+        for validate_only in [true, false] {
+            let request = AlterConfigsRequest::default().with_resources(resources.clone()).with_validate_only(validate_only);
+            let answer = connection.ask(version, &request);
+            let told: Vec<_> = answer.responses.iter().map(|one| (one.resource_type, one.resource_name.as_str(), one.error_code)).collect();
+            assert_eq!(told, [(2, "t", 0), (2, "nobody", UNKNOWN_TOPIC_OR_PARTITION), (4, "1000", 42), (32, "g", 42)], "version {version}");
+            assert!(answer.responses[1..].iter().all(|one| one.error_message.is_some()));
+        }
+    }
+}
+
+#[test]
+fn incremental_alter_configs() {
+    let (_broker, mut connection, _) = broker_with_a_topic();
+    for version in served::<IncrementalAlterConfigsRequest>() {
+        let resource = |kind, name: &str, operation, value: Option<&str>| {
+            let config = IncrementalConfig::default().with_name(text("retention.ms")).with_value(value.map(text));
+            let configs = vec![config.with_config_operation(operation)];
+            IncrementalResource::default().with_resource_type(kind).with_resource_name(text(name)).with_configs(configs)
+        };
+        for resources in [
+            vec![resource(2, "t", 0, Some("60000")), resource(2, "nobody", 0, Some("1")), resource(8, "1000", 0, Some("INFO"))],
+            vec![resource(2, "t", 1, None), resource(2, "nobody", 1, None), resource(16, "m", 0, Some("1"))],
+        ] {
+            let request = IncrementalAlterConfigsRequest::default().with_resources(resources);
+            let answer = connection.ask(version, &request);
+            let codes: Vec<_> = answer.responses.iter().map(|one| one.error_code).collect();
+            assert_eq!(codes, [0, UNKNOWN_TOPIC_OR_PARTITION, 42], "version {version}");
+        }
+    }
+}
+
+#[test]
+fn create_partitions() {
+    let (_broker, mut connection, _) = broker_with_a_topic();
+    for (version, count) in served::<CreatePartitionsRequest>().zip((4..).step_by(2)) {
+        let topic = |name: &str, count| CreatePartitionsTopic::default().with_name(ask::topic_name(name)).with_count(count);
+        let on = |broker| CreatePartitionsAssignment::default().with_broker_ids(vec![BrokerId(broker)]);
+        for validate_only in [true, false] {
+            let topics =
+                vec![topic("t", count).with_assignments(Some(vec![on(1001), on(1000)])), topic("nobody", 2).with_assignments(None)];
+            let request = CreatePartitionsRequest::default().with_topics(topics).with_timeout_ms(1000).with_validate_only(validate_only);
+            let answer = connection.ask(version, &request);
+            let codes: Vec<_> = answer.results.iter().map(|topic| (topic.name.as_str(), topic.error_code)).collect();
+            assert_eq!(codes, [("t", 0), ("nobody", UNKNOWN_TOPIC_OR_PARTITION)], "version {version}");
+        }
+        assert_eq!([count - 2, count - 1].map(|partition| ask::owner(&mut connection, "t", partition)), [1, 0], "as assigned");
+        ask::write(&mut connection, "t", count - 1, &["ready at once"]);
+    }
+}
+
+#[test]
+fn alter_and_list_partition_reassignments() {
+    let (_broker, mut connection, _) = broker_with_a_topic();
+    let places = |connection: &mut Connection| [0, 1].map(|partition| ask::owner(connection, "t", partition));
+    for version in served::<AlterPartitionReassignmentsRequest>() {
+        let swapped = places(&mut connection).map(|core| 1 - core);
+        let to = |index: i32, replicas: Option<Vec<i32>>| {
+            let replicas = replicas.map(|ids| ids.into_iter().map(BrokerId).collect());
+            ReassignablePartition::default().with_partition_index(index).with_replicas(replicas)
+        };
+        let wanted = swapped.map(|core| Some(vec![1000 + core as i32]));
+        let [first, second] = wanted;
+        let partitions = vec![to(0, first), to(1, second), to(2, Some(vec![1000])), to(3, None)];
+        let topic = |name: &str| ReassignableTopic::default().with_name(ask::topic_name(name)).with_partitions(partitions.clone());
+        let request = AlterPartitionReassignmentsRequest::default().with_timeout_ms(1000).with_topics(vec![topic("t"), topic("nobody")]);
+        let answer = connection.ask(version, &request);
+        assert_eq!(answer.error_code, 0, "version {version}");
+        let codes = |topic: usize| answer.responses[topic].partitions.iter().map(|one| one.error_code).collect::<Vec<_>>();
+        assert_eq!((codes(0), codes(1)), (vec![0, 0, 3, 3], vec![3; 4]), "version {version}");
+        assert_eq!(places(&mut connection), swapped);
+        let cancel = ReassignableTopic::default().with_name(ask::topic_name("t")).with_partitions(vec![to(0, None), to(1, Some(vec![7]))]);
+        let answer = connection.ask(version, &AlterPartitionReassignmentsRequest::default().with_topics(vec![cancel]));
+        assert_eq!(answer.responses[0].partitions.iter().map(|one| one.error_code).collect::<Vec<_>>(), [85, 39]);
+    }
+    for version in served::<ListPartitionReassignmentsRequest>() {
+        let topic = ListPartitionReassignmentsTopics::default().with_name(ask::topic_name("t")).with_partition_indexes(vec![0, 1]);
+        for topics in [None, Some(vec![topic])] {
+            let answer = connection.ask(version, &ListPartitionReassignmentsRequest::default().with_topics(topics));
+            assert_eq!((answer.error_code, answer.topics.len()), (0, 0));
         }
     }
 }

@@ -7,7 +7,10 @@ use std::cell::Cell;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
+use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
@@ -15,9 +18,13 @@ use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
+use kafka_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource as IncrementalResource, AlterableConfig as IncrementalConfig,
+};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
@@ -92,8 +99,13 @@ fn decode(api_key: i16, version: i16, body: &[u8]) -> bool {
         22 => with::<InitProducerIdRequest>(body, version),
         23 => with::<OffsetForLeaderEpochRequest>(body, version),
         32 => with::<DescribeConfigsRequest>(body, version),
+        33 => with::<AlterConfigsRequest>(body, version),
         35 => with::<DescribeLogDirsRequest>(body, version),
+        37 => with::<CreatePartitionsRequest>(body, version),
         42 => with::<DeleteGroupsRequest>(body, version),
+        44 => with::<IncrementalAlterConfigsRequest>(body, version),
+        45 => with::<AlterPartitionReassignmentsRequest>(body, version),
+        46 => with::<ListPartitionReassignmentsRequest>(body, version),
         47 => with::<OffsetDeleteRequest>(body, version),
         48 => with::<DescribeClientQuotasRequest>(body, version),
         49 => with::<AlterClientQuotasRequest>(body, version),
@@ -216,6 +228,34 @@ fn sample(api_key: i16, version: i16) -> Vec<u8> {
             let all = DescribeConfigsResource::default().with_resource_type(2).with_resource_name(text("topic"));
             let some = all.clone().with_configuration_keys(Some(vec![text("retention.ms"), text("cleanup.policy")]));
             bytes(DescribeConfigsRequest::default().with_resources(vec![all.with_configuration_keys(None), some]), version)
+        }
+        33 => {
+            let config = AlterableConfig::default().with_name(text("cleanup.policy"));
+            let configs = vec![config.clone().with_value(Some(text("compact"))), config.with_value(None)];
+            let resource = AlterConfigsResource::default().with_resource_type(2).with_resource_name(text("topic")).with_configs(configs);
+            bytes(AlterConfigsRequest::default().with_resources(vec![resource; 3]), version)
+        }
+        37 => {
+            let topic = CreatePartitionsTopic::default().with_name(text("topic").into()).with_count(4);
+            let replicas = CreatePartitionsAssignment::default().with_broker_ids(vec![BrokerId(1000), BrokerId(2000)]);
+            let assigned = topic.clone().with_assignments(Some(vec![replicas; 3]));
+            bytes(CreatePartitionsRequest::default().with_topics(vec![topic.with_assignments(None), assigned]), version)
+        }
+        44 => {
+            let config = IncrementalConfig::default().with_name(text("cleanup.policy")).with_config_operation(2);
+            let configs = vec![config.clone().with_value(Some(text("compact"))), config.with_value(None)];
+            let resource = IncrementalResource::default().with_resource_type(2).with_resource_name(text("topic")).with_configs(configs);
+            bytes(IncrementalAlterConfigsRequest::default().with_resources(vec![resource; 3]), version)
+        }
+        45 => {
+            let cancel = ReassignablePartition::default().with_partition_index(1).with_replicas(None);
+            let partitions = vec![cancel.clone(), cancel.with_replicas(Some(vec![BrokerId(1000), BrokerId(1001)]))];
+            let topic = ReassignableTopic::default().with_name(text("topic").into()).with_partitions(partitions);
+            bytes(AlterPartitionReassignmentsRequest::default().with_topics(vec![topic; 3]), version)
+        }
+        46 => {
+            let topic = ListPartitionReassignmentsTopics::default().with_name(text("topic").into()).with_partition_indexes(vec![0, 1]);
+            bytes(ListPartitionReassignmentsRequest::default().with_topics(Some(vec![topic; 3])), version)
         }
         35 => {
             let topic = DescribableLogDirTopic::default().with_topic(text("topic").into()).with_partitions(vec![0, 1, 2]);
@@ -393,8 +433,13 @@ fn shapes_cover_only_versions_that_decode_takes() {
         (22, InitProducerIdRequest::VERSIONS),
         (23, OffsetForLeaderEpochRequest::VERSIONS),
         (32, DescribeConfigsRequest::VERSIONS),
+        (33, AlterConfigsRequest::VERSIONS),
         (35, DescribeLogDirsRequest::VERSIONS),
+        (37, CreatePartitionsRequest::VERSIONS),
         (42, DeleteGroupsRequest::VERSIONS),
+        (44, IncrementalAlterConfigsRequest::VERSIONS),
+        (45, AlterPartitionReassignmentsRequest::VERSIONS),
+        (46, ListPartitionReassignmentsRequest::VERSIONS),
         (47, OffsetDeleteRequest::VERSIONS),
         (48, DescribeClientQuotasRequest::VERSIONS),
         (49, AlterClientQuotasRequest::VERSIONS),

@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod completions;
 pub mod configs;
 pub mod groups;
+pub mod moves;
 pub mod preflight;
 pub mod refusal;
 pub mod settings;

@@ -1,4 +1,4 @@
-//! `pagewire topics`: list, create, describe, alter and delete topics of any broker that speaks Kafka's protocol.
+//! `pagewire topics`: list, create, describe, alter, move and delete topics of any broker that speaks Kafka's protocol.
 //!
 //! Main thread. Invariant: what is printed with `--json` is one JSON value on standard output, and errors go elsewhere.
 
@@ -12,6 +12,7 @@ pub use change::Before;
 
 use super::cluster::Cluster;
 use super::configs::{self, ConfigView, ResourceArguments, Source};
+use super::moves::{self, PartitionName};
 use super::refusal::{AdminError, check};
 use super::table::{Align, Table};
 use crate::base::TopicId;
@@ -49,6 +50,15 @@ pub enum TopicsCommand {
     Describe {
         #[arg(required = true)]
         names: Vec<String>,
+    },
+    /// Move partitions to another core of their node while clients go on; no byte is copied
+    Move {
+        /// Such as orders-3; may be repeated
+        #[arg(required = true, value_name = "TOPIC-PARTITION")]
+        partitions: Vec<PartitionName>,
+        /// The number of the core, from 0
+        #[arg(long)]
+        core: u16,
     },
     /// Give topics more partitions, at once; there is no way back
     ///
@@ -146,6 +156,7 @@ pub fn run(bootstrap: &str, command: &TopicsCommand) -> Result<Outcome, AdminErr
             }
             Ok(Outcome::Described(topics))
         }
+        TopicsCommand::Move { partitions, core } => moves::run(cluster.anyone(), partitions, *core),
         TopicsCommand::Create { .. } => change::create(cluster.anyone(), command),
         TopicsCommand::Alter { names, partitions, validate_only } => {
             change::add_partitions(cluster.anyone(), names, *partitions, *validate_only)

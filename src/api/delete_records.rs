@@ -25,7 +25,10 @@ pub async fn handle(shard: Rc<Shard>, request: DeleteRecordsRequest) -> DeleteRe
     for topic in request.topics {
         let found = shard.image().topic(topic.name.0.as_str()).cloned();
         // All are asked before the first answer is waited for.
-        let asked: Vec<Asked> = topic.partitions.iter().map(|partition| ask(&shard, found.as_deref(), partition)).collect();
+        let mut asked: Vec<Asked> = Vec::with_capacity(topic.partitions.len());
+        for partition in &topic.partitions {
+            asked.push(ask(&shard, found.as_deref(), partition).await);
+        }
         let mut partitions = Vec::with_capacity(asked.len());
         for (wanted, asked) in topic.partitions.iter().zip(asked) {
             let deleted = match asked {
@@ -48,13 +51,14 @@ pub async fn handle(shard: Rc<Shard>, request: DeleteRecordsRequest) -> DeleteRe
 
 type Asked = Result<Call<Result<Offset, ErrorCode>>, ErrorCode>;
 
-fn ask(shard: &Rc<Shard>, topic: Option<&TopicImage>, wanted: &DeleteRecordsPartition) -> Asked {
+async fn ask(shard: &Rc<Shard>, topic: Option<&TopicImage>, wanted: &DeleteRecordsPartition) -> Asked {
     let index = PartitionIndex(wanted.partition_index);
     let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let (key, core) = owner(topic, index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let (key, _) = owner(topic, index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     if topic.is_internal() {
         return Err(ErrorCode::InvalidTopicException);
     }
+    let core = shard.place(key).await.ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let before = (wanted.offset != HIGH_WATERMARK).then_some(Offset(wanted.offset));
     Ok(shard.ask(core, move |owner| {
         let partition = owner.partition(key).ok_or_else(|| owner.why_missing(key))?;

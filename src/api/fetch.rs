@@ -72,7 +72,7 @@ async fn wait(shard: Rc<Shard>, mut plan: Plan, asker: Asker, answers: Option<Ve
     let started_ns = clock::monotonic_ns();
     let mut answers = match answers {
         Some(answers) => answers,
-        None => shard.read_all(&plan.reads, plan.bytes_max).await,
+        None => shard.read_all(&mut plan.reads, plan.bytes_max).await,
     };
     let mut waited = false;
     while !plan.is_satisfied_by(&answers) && !shard.is_stopping() {
@@ -85,7 +85,7 @@ async fn wait(shard: Rc<Shard>, mut plan: Plan, asker: Asker, answers: Option<Ve
         if let Some(session) = &asker.session {
             session.plan(&shard, &mut plan);
         }
-        answers = shard.read_all(&plan.reads, plan.bytes_max).await;
+        answers = shard.read_all(&mut plan.reads, plan.bytes_max).await;
     }
     if waited {
         counters::add(&shard.counters.fetches_waited, 1);
@@ -128,7 +128,7 @@ impl Watch {
                 for (key, seen) in partitions {
                     match owner.partition(key) {
                         Some(partition) => partition.watch(owner, watcher, seen),
-                        // Deleted meanwhile: reading again says so.
+                        // Deleted or moved meanwhile: reading again says so.
                         None => owner.tell_watchers([watcher], u64::MAX),
                     }
                 }

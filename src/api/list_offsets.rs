@@ -47,7 +47,10 @@ async fn answer_for(
         .with_timestamp(-1)
         .with_offset(-1)
         .with_leader_epoch(-1);
-    let Some((key, core)) = topic.and_then(|topic| owner(topic, PartitionIndex(wanted.partition_index))) else {
+    let Some((key, _)) = topic.and_then(|topic| owner(topic, PartitionIndex(wanted.partition_index))) else {
+        return answer.with_error_code(ErrorCode::UnknownTopicOrPartition.code());
+    };
+    let Some(core) = shard.place(key).await else {
         return answer.with_error_code(ErrorCode::UnknownTopicOrPartition.code());
     };
     match find(shard, key, core, LeaderEpoch(wanted.current_leader_epoch), wanted.timestamp).await {

@@ -4,11 +4,15 @@
 //! under way together; whatever comes behind another request that waits, or whose answer is large, starts when that one has been answered.
 
 mod alter_client_quotas;
+mod alter_configs;
+mod alter_partition_reassignments;
 mod api_versions;
 mod authorized_operations;
 pub mod compatibility;
+mod config_resource;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
+mod create_partitions;
 mod create_topics;
 mod delete_groups;
 mod delete_records;
@@ -29,6 +33,7 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod message;
 mod metadata;
 mod offset_commit;
@@ -209,6 +214,13 @@ impl Api {
                 later(info, body, |request| consumer_group_heartbeat::handle(shard, version, caller, request))
             }
             versions::CONSUMER_GROUP_DESCRIBE => later(info, body, |request| consumer_group_describe::handle(shard, version, request)),
+            versions::ALTER_CONFIGS => later(info, body, |request| alter_configs::replace(shard, request)),
+            versions::CREATE_PARTITIONS => later(info, body, |request| create_partitions::handle(shard, request)),
+            versions::INCREMENTAL_ALTER_CONFIGS => later(info, body, |request| alter_configs::incremental(shard, request)),
+            versions::ALTER_PARTITION_REASSIGNMENTS => {
+                later(info, body, |request| alter_partition_reassignments::handle(shard, version, request))
+            }
+            versions::LIST_PARTITION_REASSIGNMENTS => now(info, body, list_partition_reassignments::answer),
             versions::DESCRIBE_LOG_DIRS => later(info, body, |request| describe_log_dirs::handle(shard, version, request)),
             versions::DESCRIBE_CLIENT_QUOTAS => now(info, body, |request| describe_client_quotas::handle(&shard.image(), request)),
             versions::ALTER_CLIENT_QUOTAS => later(info, body, |request| alter_client_quotas::handle(shard, request)),

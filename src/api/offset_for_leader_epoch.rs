@@ -26,7 +26,10 @@ pub async fn handle(shard: Rc<Shard>, request: OffsetForLeaderEpochRequest) -> O
 
 async fn answer_for(shard: &Rc<Shard>, topic: Option<&TopicImage>, wanted: &OffsetForLeaderPartition) -> EpochEndOffset {
     let answer = EpochEndOffset::default().with_partition(wanted.partition).with_leader_epoch(-1).with_end_offset(-1);
-    let Some((key, core)) = topic.and_then(|topic| owner(topic, PartitionIndex(wanted.partition))) else {
+    let Some((key, _)) = topic.and_then(|topic| owner(topic, PartitionIndex(wanted.partition))) else {
+        return answer.with_error_code(ErrorCode::UnknownTopicOrPartition.code());
+    };
+    let Some(core) = shard.place(key).await else {
         return answer.with_error_code(ErrorCode::UnknownTopicOrPartition.code());
     };
     let (current, epoch) = (LeaderEpoch(wanted.current_leader_epoch), LeaderEpoch(wanted.leader_epoch));

@@ -1,8 +1,8 @@
 //! Produce: checks every batch, hands it to the core that owns its partition, answers once the ack rule holds.
 //!
 //! Runs on the core of the connection. All Produce requests that one read brought are one [`ProduceTurn`]: batches for the same
-//! partition of this core go down in one write. Batches for another core's partition travel there; the order of one connection's
-//! batches in one partition is always that of the requests.
+//! partition of this core go down in one write. Batches for another core's partition travel there, and those for one on its way
+//! between two cores wait; the order of one connection's batches in one partition is always that of the requests.
 
 mod answer;
 mod check;
@@ -11,7 +11,7 @@ mod elsewhere;
 use std::rc::Rc;
 
 use crate::api::message::RequestInfo;
-use crate::base::{CoreId, ErrorCode};
+use crate::base::ErrorCode;
 use crate::io::clock;
 use crate::net::service::Reply;
 use crate::shard::histograms::Stage;
@@ -80,10 +80,10 @@ impl<'a> ProduceTurn<'a> {
                     Some(refusal) => refusal,
                     None => self.take(info.version, request.acks, topic.topic, partition, place, &mut elsewhere),
                 };
-                if let PartitionAnswer::Waiting(Waiting::Checking(_)) = outcome {
+                if let PartitionAnswer::Waiting(Waiting::Beside(_)) = outcome {
                     next = Next::MustWait;
                 }
-                if let PartitionAnswer::Waiting(Waiting::Checking(_) | Waiting::Owner(_)) = outcome {
+                if let PartitionAnswer::Waiting(Waiting::Beside(_) | Waiting::Owner(_)) = outcome {
                     answer.bytes_held += partition.records.map_or(0, <[u8]>::len);
                 }
                 answer.push(partition.index, outcome);
@@ -118,7 +118,8 @@ impl<'a> ProduceTurn<'a> {
             Ok(found) => found,
             Err(error) => return PartitionAnswer::refused(error),
         };
-        let here = match core == self.shard.core {
+        let is_moving = self.shard.is_moving(key);
+        let here = match core == self.shard.core && !is_moving {
             true => match self.shard.partition(key) {
                 Some(here) => Some(here),
                 None => return PartitionAnswer::refused(self.shard.why_missing(key)),
@@ -128,6 +129,10 @@ impl<'a> ProduceTurn<'a> {
         let is_busy = clock::monotonic_ns() - self.started_ns > CHECK_ON_CORE_NS_MAX;
         let rules = TopicRules::new(version, &self.shard.topic_config(topic), clock::wall_ms(), is_busy);
         match rules.check(partition.records.unwrap_or_default()) {
+            Ok(Checked::Batch(batch)) if is_moving => {
+                let (shard, batches) = (self.shard.clone(), OwnedBatches::copy(&[batch]));
+                PartitionAnswer::Waiting(Waiting::Beside(Box::pin(append_where_it_is(shard, key, batches, acks == ACKS_ALL))))
+            }
             Ok(Checked::Batch(batch)) => match here {
                 Some(here) => self.write_here(here, acks == ACKS_ALL, batch, place),
                 None => PartitionAnswer::Waiting(Waiting::Owner(elsewhere.add(core, key, OwnedBatches::copy(&[batch])))),
@@ -135,7 +140,7 @@ impl<'a> ProduceTurn<'a> {
             Ok(Checked::NeedsMoreWork) => {
                 let records = partition.records.unwrap_or_default().to_vec();
                 let shard = self.shard.clone();
-                PartitionAnswer::Waiting(Waiting::Checking(Box::pin(check_beside(shard, key, core, records, rules, acks == ACKS_ALL))))
+                PartitionAnswer::Waiting(Waiting::Beside(Box::pin(check_beside(shard, key, records, rules, acks == ACKS_ALL))))
             }
             Err(error) => {
                 counters::add(&self.shard.counters.batches_refused, 1);
@@ -202,14 +207,7 @@ fn refuse_whole_request(version: i16, acks: i16) -> Option<PartitionAnswer> {
 }
 
 /// Unpacks on a helper thread what would hold up the core, then appends.
-async fn check_beside(
-    shard: Rc<Shard>,
-    key: PartitionKey,
-    core: CoreId,
-    records: Vec<u8>,
-    rules: TopicRules,
-    acks_all: bool,
-) -> PartitionAnswer {
+async fn check_beside(shard: Rc<Shard>, key: PartitionKey, records: Vec<u8>, rules: TopicRules, acks_all: bool) -> PartitionAnswer {
     let rules = rules.with_all_the_time();
     let checked = shard
         .offload(key.order(), move || match rules.check(&records) {
@@ -219,15 +217,19 @@ async fn check_beside(
         })
         .await;
     match checked {
-        Ok(batches) => {
-            let mut elsewhere = Elsewhere::default();
-            let answer = elsewhere.add(core, key, batches);
-            elsewhere.send(&shard, acks_all);
-            answer::from_owner(answer.wait().await)
-        }
+        Ok(batches) => append_where_it_is(shard, key, batches, acks_all).await,
         Err(error) => {
             counters::add(&shard.counters.batches_refused, 1);
             PartitionAnswer::Refused { error: error.error_code(), message: Some(error.to_string()), record_index: error.record_index() }
         }
     }
+}
+
+/// Appends at the partition's core, once it is not on its way to another.
+async fn append_where_it_is(shard: Rc<Shard>, key: PartitionKey, batches: OwnedBatches, acks_all: bool) -> PartitionAnswer {
+    let Some(core) = shard.place(key).await else { return PartitionAnswer::refused(ErrorCode::UnknownTopicOrPartition) };
+    let mut elsewhere = Elsewhere::default();
+    let answer = elsewhere.add(core, key, batches);
+    elsewhere.send(&shard, acks_all);
+    answer::from_owner(answer.wait().await)
 }

@@ -44,8 +44,13 @@ pub const DELETE_RECORDS: i16 = 21;
 pub const INIT_PRODUCER_ID: i16 = 22;
 pub const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
 pub const DESCRIBE_CONFIGS: i16 = 32;
+pub const ALTER_CONFIGS: i16 = 33;
 pub const DESCRIBE_LOG_DIRS: i16 = 35;
+pub const CREATE_PARTITIONS: i16 = 37;
 pub const DELETE_GROUPS: i16 = 42;
+pub const INCREMENTAL_ALTER_CONFIGS: i16 = 44;
+pub const ALTER_PARTITION_REASSIGNMENTS: i16 = 45;
+pub const LIST_PARTITION_REASSIGNMENTS: i16 = 46;
 pub const OFFSET_DELETE: i16 = 47;
 pub const DESCRIBE_CLIENT_QUOTAS: i16 = 48;
 pub const ALTER_CLIENT_QUOTAS: i16 = 49;
@@ -79,8 +84,19 @@ pub const APIS: &[ApiRow] = &[
     row(INIT_PRODUCER_ID, "InitProducerId", 0, 5, "idempotent producers; a transactional id is refused"),
     row(OFFSET_FOR_LEADER_EPOCH, "OffsetForLeaderEpoch", 2, 4, ""),
     row(DESCRIBE_CONFIGS, "DescribeConfigs", 1, 4, ""),
+    row(ALTER_CONFIGS, "AlterConfigs", 0, 2, "of topics and brokers"),
     row(DESCRIBE_LOG_DIRS, "DescribeLogDirs", 1, 4, "each broker lists its own partitions; one directory per node"),
+    row(CREATE_PARTITIONS, "CreatePartitions", 0, 3, "refused for __consumer_offsets: its groups would lose their offsets"),
     row(DELETE_GROUPS, "DeleteGroups", 0, 2, ""),
+    row(INCREMENTAL_ALTER_CONFIGS, "IncrementalAlterConfigs", 0, 1, "of topics and brokers; in force when the answer leaves"),
+    row(
+        ALTER_PARTITION_REASSIGNMENTS,
+        "AlterPartitionReassignments",
+        0,
+        1,
+        "moves partitions between the cores of the node; done when answered. With `--advertise per-node`: `pagewire topics move`",
+    ),
+    row(LIST_PARTITION_REASSIGNMENTS, "ListPartitionReassignments", 0, 0, "always empty: a move is done when it is answered"),
     row(OFFSET_DELETE, "OffsetDelete", 0, 0, ""),
     row(DESCRIBE_CLIENT_QUOTAS, "DescribeClientQuotas", 0, 1, ""),
     row(

@@ -53,14 +53,16 @@ pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const DECOMPRESS_ON_CORE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Partitions in one CreateTopics request, over all its topics.
 pub const PARTITIONS_PER_REQUEST_MAX: i32 = 10_000;
+/// Changes of the metadata that may wait for those before them; each is stored before the next begins.
+pub const CHANGES_WAITING_MAX: usize = 1000;
+/// Segments that one cleaning makes into one: they are open meanwhile.
+pub const CLEANED_TOGETHER_SEGMENTS_MAX: usize = 500;
 /// The longest regular expression that a consumer may subscribe by.
 pub const REGEX_BYTES_MAX: usize = 4096;
 /// What a compiled regular expression may take in memory.
 pub const REGEX_PROGRAM_BYTES_MAX: usize = 1024 * 1024;
 /// The shortest pause before the topics of a group's regular expressions are looked for again. Kafka's constant.
 pub const REGEX_REFRESH_MS_MIN: i64 = 10_000;
-/// Segments that one cleaning makes into one: they are open meanwhile.
-pub const CLEANED_TOGETHER_SEGMENTS_MAX: usize = 500;
 /// Cores of one node: broker ids are `node_id * 1000 + core`.
 pub const CORES_MAX: usize = 1000;
 

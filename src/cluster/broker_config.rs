@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use super::absent_settings::{kafka_names, why_absent};
 use super::image::Configs;
 use super::setting::{Kind, Setting, SettingError, Support, Synonym, Value};
-use super::topic_config::{Source, TOPIC_SETTINGS, topic_setting};
+use super::topic_config::{Described, Set, Source, TOPIC_SETTINGS, topic_setting};
+use crate::base::BrokerId;
 
 const MAX: i64 = i64::MAX;
 const INT_MAX: i64 = i32::MAX as i64;
+const NO_LIMIT: &str = "9223372036854775807";
+const ONE_REPLICA: Support = Support::Stored("every partition has one replica, so nothing is replicated yet");
 
 /// The settings of the broker itself, in order of name. Those that only give a topic setting its default stand in
 /// [`TOPIC_SETTINGS`] as synonyms.
@@ -27,6 +30,8 @@ pub const BROKER_SETTINGS: &[Setting] = &[
         "Whether clients may delete topics."),
     own("fetch.max.bytes", Kind::Int(1024, INT_MAX), "57671680",
         "The most bytes one fetch answer carries, whatever the client asks for."),
+    supported("follower.replication.throttled.rate", Kind::Long(0, MAX), NO_LIMIT,
+        "How many bytes per second followers on this broker may fetch for throttled replicas.", ONE_REPLICA),
     own("group.consumer.assignors", Kind::Choices(&["uniform", "range"]), "uniform,range",
         "What members of a consumer group may ask to be assigned by; the first one where nobody asks."),
     own("group.consumer.heartbeat.interval.ms", Kind::Int(1, INT_MAX), "5000",
@@ -54,6 +59,8 @@ pub const BROKER_SETTINGS: &[Setting] = &[
         "The most members a consumer group may have."),
     own("group.min.session.timeout.ms", Kind::Int(1, INT_MAX), "6000",
         "The shortest session timeout that a member of a group may ask for."),
+    supported("leader.replication.throttled.rate", Kind::Long(0, MAX), NO_LIMIT,
+        "How many bytes per second leaders on this broker may send for throttled replicas.", ONE_REPLICA),
     own("log.cleaner.backoff.ms", Kind::Long(0, MAX), "15000",
         "How long the cleaner waits when there is no log to clean."),
     own("log.cleaner.dedupe.buffer.size", Kind::Long(1 << 20, MAX), "134217728",
@@ -97,9 +104,26 @@ pub const BROKER_SETTINGS: &[Setting] = &[
         "The number of replicas of __consumer_offsets, when it is made."),
     own("offsets.topic.segment.bytes", Kind::Int(1_048_576, INT_MAX), "104857600",
         "The segment size of __consumer_offsets, when it is made."),
+    supported("replica.alter.log.dirs.io.max.bytes.per.second", Kind::Long(0, MAX), NO_LIMIT,
+        "How many bytes per second a move between log directories may copy.",
+        Support::Stored("there is one data directory, and a move between cores copies nothing")),
     supported("socket.request.max.bytes", Kind::Int(1, INT_MAX), "104857600",
         "The largest request accepted; a client that announces more is disconnected.",
         Support::DefaultOnly("the limit is built in")),
+];
+
+/// Those of the above that Kafka changes while it runs (`DynamicBrokerConfig.AllDynamicConfigs` and the quotas of `DynamicConfig.Broker`). Whoever
+/// lists one here reads it at each use, not once at the start.
+const DYNAMIC: &[&str] = &[
+    "follower.replication.throttled.rate",
+    "leader.replication.throttled.rate",
+    "log.cleaner.backoff.ms",
+    "log.cleaner.dedupe.buffer.size",
+    "log.cleaner.io.buffer.load.factor",
+    "log.cleaner.io.buffer.size",
+    "log.cleaner.io.max.bytes.per.second",
+    "log.cleaner.threads",
+    "replica.alter.log.dirs.io.max.bytes.per.second",
 ];
 
 /// Settings of Kafka that have another name here, and that people look for.
@@ -243,15 +267,20 @@ impl BrokerConfig {
         })
     }
 
+    /// The settings in force for one broker: these, which were given at the start, under what was set at run time. What was stored and is not legal
+    /// any more, after a change of release, counts as not set.
+    pub fn of_broker(&self, stored: &BTreeMap<Option<BrokerId>, Configs>, broker: BrokerId) -> BrokerConfig {
+        let legal = |layer: Option<BrokerId>| -> Configs {
+            let configs = stored.get(&layer).into_iter().flatten();
+            configs.filter(|(name, value)| check_dynamic(name, value).is_ok()).map(|(name, value)| (name.clone(), value.clone())).collect()
+        };
+        self.with_dynamic(&legal(None), &legal(Some(broker))).unwrap_or_else(|_| self.clone())
+    }
+
     /// What topics get that do not override `setting`, in units of the topic setting, and where it comes from.
     pub fn topic_default(&self, setting: &Setting) -> (Option<String>, Source) {
-        let layers = [
-            (&self.layers.this_broker, Source::DynamicBroker),
-            (&self.layers.all_brokers, Source::DynamicDefaultBroker),
-            (&self.layers.at_start, Source::StaticBroker),
-        ];
         for synonym in setting.synonyms {
-            for (layer, source) in layers {
+            for (layer, source) in self.layers.all() {
                 if let Some(text) = layer.get(synonym.name) {
                     return (Some(converted(text, synonym.multiplier)), source);
                 }
@@ -260,11 +289,39 @@ impl BrokerConfig {
         (setting.default.map(String::from), Source::Default)
     }
 
-    /// The broker's own settings with their effective value and source, for DescribeConfigs and for `serve`'s own listing.
-    pub fn describe(&self) -> Vec<super::topic_config::Described> {
-        let own = BROKER_SETTINGS.iter().map(|setting| {
-            let (value, source) = self.layers.find(setting);
-            super::topic_config::Described { setting, value, source }
+    /// Where a topic setting is set on this broker, first what counts first, the default last.
+    pub fn synonyms_of_topic(&self, setting: &Setting) -> Vec<Set> {
+        let names = || setting.synonyms.iter().map(|synonym| synonym.name);
+        let mut found = self.layers.set(names());
+        let default = names().next().zip(setting.default);
+        found.extend(default.map(|(name, value)| Set { name, value: value.into(), source: Source::Default }));
+        found
+    }
+
+    /// Every setting of the broker with its effective value and where it is set, in order of name.
+    pub fn describe(&self) -> Vec<Described> {
+        let own = BROKER_SETTINGS.iter().map(|setting| self.describe_one(setting.name, setting, setting.default));
+        let of_topics = TOPIC_SETTINGS.iter().flat_map(|setting| {
+            let named = setting.synonyms.iter().enumerate();
+            // The default is told in the unit that Kafka counts in; the coarser ones have none of their own.
+            named.map(|(at, synonym)| self.describe_one(synonym.name, setting, setting.default.filter(|_| at == 0)))
+        });
+        let mut described: Vec<Described> = own.chain(of_topics).collect();
+        described.sort_by_key(|described| described.name);
+        described
+    }
+
+    fn describe_one(&self, name: &'static str, setting: &'static Setting, default: Option<&'static str>) -> Described {
+        let mut synonyms = self.layers.set(std::iter::once(name));
+        synonyms.extend(default.map(|value| Set { name, value: value.into(), source: Source::Default }));
+        Described::new(name, setting, is_read_only(name), synonyms)
+    }
+
+    /// What was set at run time for all brokers.
+    pub fn describe_defaults(&self) -> Vec<Described> {
+        let own = self.describe().into_iter().filter_map(|described| {
+            let synonyms = described.synonyms.into_iter().filter(|set| set.source == Source::DynamicDefaultBroker).collect::<Vec<_>>();
+            (!synonyms.is_empty()).then(|| Described::new(described.name, described.setting, described.read_only, synonyms))
         });
         own.collect()
     }
@@ -325,25 +382,40 @@ fn within(layers: &Layers, name: &str) -> Result<i32, SettingError> {
 }
 
 impl Layers {
-    fn find(&self, setting: &Setting) -> (Option<String>, Source) {
-        let layers = [
+    /// The layers, first what counts first.
+    fn all(&self) -> [(&Configs, Source); 3] {
+        [
             (&self.this_broker, Source::DynamicBroker),
             (&self.all_brokers, Source::DynamicDefaultBroker),
             (&self.at_start, Source::StaticBroker),
-        ];
-        let set = layers.into_iter().find_map(|(layer, source)| Some((Some(layer.get(setting.name)?.clone()), source)));
-        set.unwrap_or((setting.default.map(String::from), Source::Default))
+        ]
+    }
+
+    /// Where any of `names` is set.
+    fn set(&self, names: impl Iterator<Item = &'static str> + Clone) -> Vec<Set> {
+        let layers = self.all().into_iter();
+        let found = layers
+            .flat_map(|(layer, source)| names.clone().filter_map(move |name| Some(Set { name, value: layer.get(name)?.clone(), source })));
+        found.collect()
     }
 
     fn value(&self, name: &str) -> Value {
         let setting = BROKER_SETTINGS.iter().find(|setting| setting.name == name).expect("the name stands in the table");
-        let text = self.find(setting).0.expect("every broker setting has a default");
-        setting.parse(&text).expect("normalise() has checked it")
+        let set = self.all().into_iter().find_map(|(layer, _)| layer.get(name).map(String::as_str));
+        let text = set.or(setting.default).expect("every broker setting has a default");
+        setting.parse(text).expect("normalise() has checked it")
     }
 
     fn integer(&self, name: &str) -> i64 {
         match self.value(name) {
             Value::Integer(number) => number,
+            other => unreachable!("{name} is a number in the table; it came out as {other:?}"),
+        }
+    }
+
+    fn double(&self, name: &str) -> f64 {
+        match self.value(name) {
+            Value::Double(number) => number,
             other => unreachable!("{name} is a number in the table; it came out as {other:?}"),
         }
     }
@@ -355,16 +427,34 @@ impl Layers {
         }
     }
 
-    fn double(&self, name: &str) -> f64 {
-        match self.value(name) {
-            Value::Double(number) => number,
-            other => unreachable!("{name} is a number in the table; it came out as {other:?}"),
-        }
-    }
-
     fn boolean(&self, name: &str) -> bool {
         self.value(name) == Value::Boolean(true)
     }
+}
+
+/// Whether a broker setting counts at the start only.
+fn is_read_only(name: &str) -> bool {
+    let is_first_synonym = |setting: &Setting| setting.synonyms.first().is_some_and(|synonym| synonym.name == name);
+    !DYNAMIC.contains(&name) && !TOPIC_SETTINGS.iter().any(is_first_synonym)
+}
+
+/// Checks a setting that is to be changed while the broker runs.
+///
+/// # Errors
+/// The name is not known, the value not legal, or the setting is read at the start only; the reason says what to do instead.
+pub fn check_dynamic(name: &str, value: &str) -> Result<(), SettingError> {
+    let known = broker_name(name, value)?;
+    if known != name {
+        return Err(SettingError::new(name, format!("it is a topic's setting; the default of all topics is {known}")));
+    }
+    if !is_read_only(name) {
+        return Ok(());
+    }
+    let reason = match synonym(name) {
+        Some((setting, _)) => format!("it is read at the start only; set {} instead", setting.synonyms[0].name),
+        None => format!("it is read at the start only; give it to `pagewire serve` as --set {name}={value} and start the broker again"),
+    };
+    Err(SettingError::new(name, reason))
 }
 
 /// −1 means "no limit" in any unit.
@@ -419,14 +509,6 @@ fn check_synonym(setting: &Setting, synonym: &Synonym, value: &str) -> Result<()
     checked.map(drop).map_err(|error| SettingError::new(synonym.name, error.reason))
 }
 
-/// Checks each setting by itself; whether they go together is seen by [`BrokerConfig::new`].
-///
-/// # Errors
-/// The first name nobody knows, or value that is not legal.
-pub fn check_values(configs: &Configs) -> Result<(), SettingError> {
-    normalise(configs).map(drop)
-}
-
 /// Every name of Kafka's that stands for a flag here, with the flag.
 pub fn flags() -> impl Iterator<Item = (&'static str, &'static str)> {
     ELSEWHERE.iter().copied()
@@ -443,6 +525,14 @@ pub fn refused() -> BTreeMap<&'static str, Vec<&'static str>> {
 
 fn is_known(name: &str) -> bool {
     known_names().any(|known| known == name) || flags().any(|(kafka, _)| kafka == name)
+}
+
+/// Checks each setting by itself; whether they go together is seen by [`BrokerConfig::new`].
+///
+/// # Errors
+/// The first name nobody knows, or value that is not legal.
+pub fn check_values(configs: &Configs) -> Result<(), SettingError> {
+    normalise(configs).map(drop)
 }
 
 /// Every name that `--set` accepts.
@@ -470,8 +560,11 @@ mod tests {
         assert!(without.is_empty(), "add these to a table: {without:?}");
         // The other way round: nothing here has a name that Kafka does not know.
         let topic_names: Vec<&str> = TOPIC_SETTINGS.iter().map(|setting| setting.name).collect();
+        // Kafka has these among its quotas (`QuotaConfig.brokerQuotaConfigs`): they can be set at run time only.
+        let of_quotas =
+            |name: &str| name.ends_with("replication.throttled.rate") || name == "replica.alter.log.dirs.io.max.bytes.per.second";
         for name in known_names().chain(flags().map(|(kafka, _)| kafka)).filter(|name| !topic_names.contains(name)) {
-            assert!(kafka_names().any(|kafkas| kafkas == name), "{name}");
+            assert!(kafka_names().any(|kafkas| kafkas == name) || of_quotas(name), "{name}");
         }
     }
 
@@ -512,6 +605,43 @@ mod tests {
         assert_eq!(default_of(&all, "max.message.bytes"), (Some("2000".into()), Source::DynamicDefaultBroker));
         assert_eq!(default_of(&one, "max.message.bytes"), (Some("3000".into()), Source::DynamicBroker));
         assert_eq!(one.partitions_default, 3);
+    }
+
+    #[test]
+    fn one_broker_has_its_own_under_those_of_all_and_what_is_not_legal_any_more_counts_as_not_set() {
+        let start = BrokerConfig::new(&configs(&[("message.max.bytes", "1000")])).unwrap();
+        let all = configs(&[("message.max.bytes", "2000"), ("log.retention.ms", "never"), ("num.partitions", "9"), ("of.tomorrow", "1")]);
+        let stored = BTreeMap::from([(None, all), (Some(BrokerId(7)), configs(&[("message.max.bytes", "3000")]))]);
+        let [seven, eight] = [7, 8].map(|id| start.of_broker(&stored, BrokerId(id)));
+        assert_eq!(default_of(&seven, "max.message.bytes"), (Some("3000".into()), Source::DynamicBroker));
+        assert_eq!(default_of(&eight, "max.message.bytes"), (Some("2000".into()), Source::DynamicDefaultBroker));
+        assert_eq!((default_of(&eight, "retention.ms").1, eight.partitions_default), (Source::Default, 1));
+        let described = seven.describe();
+        let found = described.iter().find(|one| one.name == "message.max.bytes").unwrap();
+        let places: Vec<_> = found.synonyms.iter().map(|set| (set.value.as_str(), set.source as i8)).collect();
+        assert_eq!(places, [("3000", 2), ("2000", 3), ("1000", 4), ("1048588", 5)]);
+        assert!(described.is_sorted_by(|a, b| a.name <= b.name) && !found.read_only);
+        assert_eq!(seven.describe_defaults().iter().map(|one| one.name).collect::<Vec<_>>(), ["message.max.bytes"]);
+    }
+
+    #[test]
+    fn what_may_change_while_the_broker_runs_is_what_kafka_changes() {
+        for name in DYNAMIC {
+            assert!(BROKER_SETTINGS.iter().any(|setting| setting.name == *name), "{name}");
+        }
+        for (name, value) in [("log.retention.ms", "5"), ("min.insync.replicas", "2"), ("leader.replication.throttled.rate", "1")] {
+            assert_eq!(check_dynamic(name, value), Ok(()), "{name}");
+        }
+        for (name, value, way_out) in [
+            ("log.retention.hours", "5", "set log.retention.ms instead"),
+            ("retention.ms", "5", "the default of all topics is log.retention.ms"),
+            ("num.partitions", "5", "--set num.partitions=5"),
+            ("log.dirs", "/data", "--data-dir"),
+            ("log.cleaner.enable", "false", "--set log.cleaner.enable=false"),
+        ] {
+            let error = check_dynamic(name, value).unwrap_err().to_string();
+            assert!(error.contains(way_out), "{error}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod configs;
 mod delete;
 mod node;
 mod quotas;
+mod reassign;
 mod topics;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use configs::{ConfigChange, ConfigOperation, ConfigResource, ConfigUpdate};
 pub use delete::TopicSelector;
 pub use node::NodeDescription;
 pub use quotas::QuotaAlteration;
+pub use reassign::{Reassignment, replica_of_core};
 pub use topics::{PartitionsSpec, TopicSpec};
 
 /// Producer ids are handed to a core in blocks of this many, as Kafka's controller does (KIP-730).
@@ -45,8 +47,8 @@ pub enum Command {
         validate_only: bool,
     },
     DeleteTopics(Vec<TopicSelector>),
-    /// These topics could not be made; no core has seen them. Deleted whether or not clients may delete.
-    TakeBackTopics(Vec<TopicId>),
+    /// What this earlier image does not have could not be made; no core has seen it. Deleted whether or not clients may delete.
+    TakeBackSince(Box<MetadataImage>),
     /// The last file of these topics is gone.
     DeletionFinished(Vec<TopicId>),
     /// Topics found in the data directory.
@@ -56,12 +58,8 @@ pub enum Command {
     Restarted,
     /// How this node presents itself from now on; sent at every start, before `Restarted`.
     BrokersChanged(NodeDescription),
-    /// Moves one partition to another core of this node.
-    MovePartition {
-        topic: TopicId,
-        partition: PartitionIndex,
-        to: CoreId,
-    },
+    /// Moves partitions to other cores of this node (AlterPartitionReassignments).
+    Reassign(Vec<Reassignment>),
     AlterConfigs {
         updates: Vec<ConfigUpdate>,
         validate_only: bool,
@@ -79,7 +77,9 @@ pub enum Effect {
     CreatePartitions { topic: Arc<TopicImage>, partitions: Vec<PartitionIndex> },
     /// Close the topic's partitions, rename their directories and remove them; then say `DeletionFinished`.
     DeleteTopic { deletion: TopicDeletion, topic: Option<Arc<TopicImage>> },
-    /// Close the partition on one core and open it on the other. At a start, before anything is open, nothing.
+    /// Remove the directories of these partitions, which no core has opened: those of `topic` from index `from` on.
+    RemovePartitions { topic: Arc<TopicImage>, from: usize },
+    /// Hand the partition from one core to the other. At a start, before anything is open, nothing.
     MovePartition { topic: TopicId, partition: PartitionIndex, from: CoreId, to: CoreId },
     /// Hand the topic's settings to its partitions.
     TopicConfigsChanged { topic: Arc<TopicImage> },
@@ -101,6 +101,8 @@ pub enum Answer {
     },
     Configs(Vec<(ConfigResource, Result<(), Refusal>)>),
     ClientQuotas(Vec<Result<(), Refusal>>),
+    /// To Reassign.
+    Reassigned(Vec<Result<(), Refusal>>),
     Done,
 }
 
@@ -157,13 +159,13 @@ pub fn apply(image: &MetadataImage, broker: &BrokerConfig, command: Command) -> 
         Command::CreateTopics { topics, validate_only } => topics::create(image, broker, topics, validate_only),
         Command::CreatePartitions { topics, validate_only } => topics::add_partitions(image, topics, validate_only),
         Command::DeleteTopics(selectors) => delete::delete(image, broker, selectors),
-        Command::TakeBackTopics(ids) => delete::take_back(image, &ids),
+        Command::TakeBackSince(before) => delete::take_back(image, &before),
         Command::DeletionFinished(ids) => delete::finished(image, &ids),
         Command::AdoptTopics(topics) => adopt::adopt(image, topics),
         Command::AllocateProducerIds => allocate_producer_ids(image)?,
         Command::Restarted => node::restarted(image),
         Command::BrokersChanged(description) => node::brokers_changed(image, description)?,
-        Command::MovePartition { topic, partition, to } => node::move_partition(image, topic, partition, to)?,
+        Command::Reassign(reassignments) => reassign::reassign(image, reassignments),
         Command::AlterConfigs { updates, validate_only } => configs::alter(image, broker, updates, validate_only),
         Command::AlterClientQuotas { alterations, validate_only } => quotas::alter(image, alterations, validate_only),
     };

@@ -183,13 +183,38 @@ pub enum Source {
     Default = 5,
 }
 
+/// One place where a setting is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// The name it has there: `log.retention.hours` for `retention.ms`.
+    pub name: &'static str,
+    /// In Kafka's spelling, in the unit of that name.
+    pub value: String,
+    pub source: Source,
+}
+
 /// One effective value and where it comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Described {
+    /// As it was asked for: a topic's setting, or a broker's.
+    pub name: &'static str,
     pub setting: &'static Setting,
     /// In Kafka's spelling; `None` is null.
     pub value: Option<String>,
     pub source: Source,
+    /// It counts at the start only.
+    pub read_only: bool,
+    /// Every place where it is set, first what counts first (KIP-226).
+    pub synonyms: Vec<Set>,
+}
+
+impl Described {
+    /// A setting whose value is that of the first place.
+    pub fn new(name: &'static str, setting: &'static Setting, read_only: bool, synonyms: Vec<Set>) -> Described {
+        let first = synonyms.first();
+        let (value, source) = (first.map(|set| set.value.clone()), first.map_or(Source::Default, |set| set.source));
+        Described { name, setting, value, source, read_only, synonyms }
+    }
 }
 
 /// The topic setting of that name.
@@ -225,12 +250,16 @@ pub fn check_overrides(broker: &BrokerConfig, overrides: &Configs) -> Result<(),
 pub fn describe(broker: &BrokerConfig, overrides: &Configs) -> Vec<Described> {
     let visible = TOPIC_SETTINGS.iter().filter(|setting| !setting.name.starts_with("internal.") || overrides.contains_key(setting.name));
     visible
-        .map(|setting| match overrides.get(setting.name) {
-            Some(value) => Described { setting, value: Some(value.clone()), source: Source::Topic },
-            None => {
-                let (value, source) = broker.topic_default(setting);
-                Described { setting, value, source }
-            }
+        .map(|setting| {
+            let mut synonyms = broker.synonyms_of_topic(setting);
+            let (value, source) = match overrides.get(setting.name) {
+                Some(value) => {
+                    synonyms.insert(0, Set { name: setting.name, value: value.clone(), source: Source::Topic });
+                    (Some(value.clone()), Source::Topic)
+                }
+                None => broker.topic_default(setting),
+            };
+            Described { name: setting.name, setting, value, source, read_only: false, synonyms }
         })
         .collect()
 }

@@ -3,6 +3,7 @@
 //! A task of the control thread. Invariants: the stored image is never older than what a core has seen; a core sees images in order;
 //! an answer leaves only after every core has the image and new partitions take records.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,14 +13,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use super::checkpoints::Checkpoints;
 use super::cleaner::Cleaner;
 use super::cores::Cores;
+use super::moves::{self, Move};
 use super::{partitions, store};
-use crate::base::{CoreId, ErrorCode};
+use crate::base::{BrokerId, CoreId, ErrorCode, PartitionIndex};
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::controller::{self, Answer, Applied, Command, Effect, Refusal};
 use crate::cluster::image::{MetadataImage, TopicDeletion, TopicImage};
 use crate::shard::message::Message;
 use crate::shard::partition::PartitionKey;
-use crate::shard::{ImageChange, OpenedPartition, ReplyTo};
+use crate::shard::{ImageChange, OpenedPartition, Reconfigured, ReplyTo};
 
 /// What the task of changes is told, in this order.
 pub(super) enum Told {
@@ -36,15 +38,23 @@ pub(super) struct Change {
     pub reply: Option<ReplyTo>,
 }
 
+/// What the task of changes shares with the loop that fills its queue.
+pub(super) struct Queue {
+    /// Changes that somebody waits for and that have not begun.
+    pub waiting: Rc<Cell<usize>>,
+    /// Where the background says that a deletion is finished. Weak, so that the queue ends with its other senders.
+    pub finished: WeakUnboundedSender<Told>,
+}
+
 pub struct Changes {
     cores: Rc<Cores>,
     checkpoints: Rc<Checkpoints>,
     cleaner: Rc<Cleaner>,
     data_dir: PathBuf,
+    /// As it was given at the start.
     broker_config: BrokerConfig,
     image: MetadataImage,
-    /// Where the background says that a deletion is finished. Weak, so that the queue ends with its other senders.
-    finished: WeakUnboundedSender<Told>,
+    queue: Queue,
     stopping: bool,
 }
 
@@ -56,9 +66,9 @@ impl Changes {
         data_dir: PathBuf,
         broker_config: BrokerConfig,
         image: MetadataImage,
-        finished: WeakUnboundedSender<Told>,
+        queue: Queue,
     ) -> Changes {
-        Changes { cores, checkpoints, cleaner, data_dir, broker_config, image, finished, stopping: false }
+        Changes { cores, checkpoints, cleaner, data_dir, broker_config, image, queue, stopping: false }
     }
 
     /// Works changes off until nobody can send any more.
@@ -73,6 +83,9 @@ impl Changes {
                 self.cores.all().for_each(|core| self.cores.send(core, Message::Run(Box::new(|shard| shard.begin_stop()))));
                 continue;
             };
+            if reply.is_some() {
+                self.queue.waiting.set(self.queue.waiting.get() - 1);
+            }
             let answer = match self.stopping {
                 true => Err(Refusal::new(
                     ErrorCode::NotController,
@@ -87,7 +100,7 @@ impl Changes {
     }
 
     async fn change(&mut self, command: Command) -> Result<Answer, Refusal> {
-        let Applied { image, effects, answer } = controller::apply(&self.image, &self.broker_config, command)?;
+        let Applied { image, effects, answer } = controller::apply(&self.image, &self.own_config(), command)?;
         if image == self.image {
             return Ok(answer);
         }
@@ -97,6 +110,8 @@ impl Changes {
         let mut opened: Vec<Vec<OpenedPartition>> = self.cores.all().map(|_| Vec::new()).collect();
         let mut removed: Vec<Vec<PartitionKey>> = self.cores.all().map(|_| Vec::new()).collect();
         let mut deletions = Vec::new();
+        let mut reconfigured = Reconfigured::Nobody;
+        let mut moves = Vec::new();
         for effect in effects {
             match effect {
                 Effect::CreatePartitions { topic, partitions } => {
@@ -108,7 +123,7 @@ impl Changes {
                         Ok(made) => made.into_iter().for_each(|(core, partition)| opened[core.index()].push(partition)),
                         Err(refusal) => {
                             drop(opened);
-                            self.take_back_topics_since(&before).await;
+                            self.take_back_since(before).await;
                             return Err(refusal);
                         }
                     }
@@ -119,12 +134,20 @@ impl Changes {
                     }
                     deletions.push(deletion);
                 }
-                Effect::MovePartition { .. } | Effect::TopicConfigsChanged { .. } | Effect::BrokerConfigsChanged => {
-                    unreachable!("no request that is served leads to {effect:?}")
+                Effect::RemovePartitions { .. } => unreachable!("only taking back leads there"),
+                Effect::TopicConfigsChanged { topic } => reconfigured = reconfigured.and_topic(topic.id),
+                Effect::BrokerConfigsChanged => reconfigured = Reconfigured::Everybody,
+                Effect::MovePartition { topic, partition, from, to } => {
+                    moves.push(Move { key: PartitionKey { topic_id: topic, index: partition }, from, to });
                 }
             }
         }
-        self.tell_cores(opened, &removed).await;
+        if !moves.is_empty() {
+            // A log between two cores is in nobody's checkpoint.
+            let _no_checkpoints = self.checkpoints.pause().await;
+            moves::hand_over(&self.cores, &Arc::new(self.image.clone()), &moves).await;
+        }
+        self.tell_cores(opened, &removed, reconfigured).await;
         if !deletions.is_empty() {
             self.finish_work_on(removed).await;
             // A topic made anew under the name must not find the old one's offsets there after a crash.
@@ -136,19 +159,41 @@ impl Changes {
         Ok(answer)
     }
 
-    /// The host could not make what `before` does not have: the topics go again, so that they may be asked for anew once it can.
-    async fn take_back_topics_since(&mut self, before: &MetadataImage) {
-        let new = self.image.topics().map(|topic| topic.id).filter(|id| before.topic_by_id(*id).is_none()).collect();
-        let taken_back = controller::apply(&self.image, &self.broker_config, Command::TakeBackTopics(new));
+    /// The host could not make what `before` does not have: it goes again, so that it may be asked for anew once the host can.
+    async fn take_back_since(&mut self, before: MetadataImage) {
+        let taken_back = controller::apply(&self.image, &self.own_config(), Command::TakeBackSince(Box::new(before)));
         let Applied { image, effects, .. } = taken_back.expect("taking back is never refused");
-        // If even this cannot be stored, the next change stores it; a start before that makes the topics after all.
+        // If even this cannot be stored, the next change stores it; a start before that makes what was asked for after all.
         let _ = self.store(&image).await;
         self.image = image;
         for effect in effects {
-            if let Effect::DeleteTopic { deletion, .. } = effect {
-                self.remove_files(deletion).await;
+            match effect {
+                Effect::DeleteTopic { deletion, .. } => self.remove_files(deletion).await,
+                Effect::RemovePartitions { topic, from } => self.remove_partitions(topic, from).await,
+                other => unreachable!("taking back does not lead to {other:?}"),
             }
         }
+    }
+
+    /// Removes the directories of partitions that no core has opened.
+    async fn remove_partitions(&self, topic: Arc<TopicImage>, from: usize) {
+        let data_dir = self.data_dir.clone();
+        let removing = tokio::task::spawn_blocking(move || {
+            let indexes = topic.partitions[from..].iter().map(|partition| partition.index);
+            partitions::retire(&data_dir, &topic.name, topic.id, indexes).and_then(|retired| partitions::remove(&retired))
+        });
+        if let Err(error) = removing.await.expect("removing does not panic") {
+            tracing::error!("{error}; remove the directories of partitions that the topic does not have by hand");
+        }
+    }
+
+    /// The settings in force for the broker that makes the changes.
+    fn own_config(&self) -> BrokerConfig {
+        self.config_of(self.image.controller_id)
+    }
+
+    fn config_of(&self, broker: BrokerId) -> BrokerConfig {
+        self.broker_config.of_broker(&self.image.broker_configs, broker)
     }
 
     async fn store(&self, image: &MetadataImage) -> Result<(), Refusal> {
@@ -160,7 +205,7 @@ impl Changes {
         })
     }
 
-    async fn open(&self, wanted: Vec<(Arc<TopicImage>, crate::base::PartitionIndex)>) -> Result<Vec<(CoreId, OpenedPartition)>, Refusal> {
+    async fn open(&self, wanted: Vec<(Arc<TopicImage>, PartitionIndex)>) -> Result<Vec<(CoreId, OpenedPartition)>, Refusal> {
         let (data_dir, broker_config) = (self.data_dir.clone(), self.broker_config.clone());
         let opened = tokio::task::spawn_blocking(move || partitions::create(&data_dir, &broker_config, &wanted))
             .await
@@ -172,11 +217,13 @@ impl Changes {
     }
 
     /// Shows the image to every core and waits until all have it.
-    async fn tell_cores(&self, opened: Vec<Vec<OpenedPartition>>, removed: &[Vec<PartitionKey>]) {
+    async fn tell_cores(&self, opened: Vec<Vec<OpenedPartition>>, removed: &[Vec<PartitionKey>], reconfigured: Reconfigured) {
         let image = Arc::new(self.image.clone());
         let mut told = Vec::new();
         for (core, (opened, removed)) in self.cores.all().zip(opened.into_iter().zip(removed)) {
-            let change = ImageChange { image: image.clone(), broker_config: self.broker_config.clone(), opened, removed: removed.clone() };
+            let broker_config = self.config_of(image.broker_of_core(core));
+            let (image, removed, reconfigured) = (image.clone(), removed.clone(), reconfigured.clone());
+            let change = ImageChange { image, broker_config, opened, removed, reconfigured };
             told.push(self.cores.ask(core, move |shard| drop(shard.apply(change))));
         }
         for told in told {
@@ -207,8 +254,12 @@ impl Changes {
     async fn remove_files(&self, deletion: TopicDeletion) {
         let id = deletion.id;
         let data_dir = self.data_dir.clone();
-        let retired = tokio::task::spawn_blocking(move || partitions::retire(&data_dir, &deletion)).await.expect("renaming does not panic");
-        let finished = self.finished.clone();
+        let retiring = tokio::task::spawn_blocking(move || {
+            let indexes = (0..deletion.partition_count).map(PartitionIndex);
+            partitions::retire(&data_dir, &deletion.name, deletion.id, indexes)
+        });
+        let retired = retiring.await.expect("renaming does not panic");
+        let finished = self.queue.finished.clone();
         tokio::task::spawn_local(async move {
             let removing = tokio::task::spawn_blocking(move || retired.and_then(|retired| partitions::remove(&retired)));
             match (removing.await.expect("removing does not panic"), finished.upgrade()) {

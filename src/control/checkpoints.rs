@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::cores::Cores;
 use crate::base::{ErrorCode, Offset};
@@ -24,6 +24,11 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
+    /// None are written until the guard goes.
+    pub(super) async fn pause(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
     /// Collects and writes all four. A failure is logged: the files only save work at the next start.
     pub(super) async fn write_all(&self, cores: &Cores, data_dir: &Path) {
         let _turn = self.turn.lock().await;

@@ -10,6 +10,7 @@ mod cleaner;
 pub mod cores;
 mod helpers;
 mod log_dir;
+mod moves;
 pub mod partitions;
 pub mod signals;
 pub mod start;

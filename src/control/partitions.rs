@@ -10,9 +10,9 @@ use std::sync::atomic::AtomicU64;
 
 use thiserror::Error;
 
-use crate::base::{CoreId, Offset, PartitionIndex};
+use crate::base::{CoreId, Offset, PartitionIndex, TopicId, TopicName};
 use crate::cluster::broker_config::BrokerConfig;
-use crate::cluster::image::{PartitionImage, TopicDeletion, TopicImage};
+use crate::cluster::image::{PartitionImage, TopicImage};
 use crate::cluster::topic_config::TopicConfig;
 use crate::io::{clock, directory, entropy};
 use crate::log::data_dir::{self, Aside, aside_folder, partition_folder};
@@ -103,23 +103,28 @@ pub fn open(
     Ok(((partition.core, OpenedPartition { key, log }), report))
 }
 
-/// Takes a deleted topic's directories out of sight. Returns what [`remove`] is to remove.
+/// Takes the directories of these partitions of a deleted topic out of sight. Returns what [`remove`] is to remove.
 ///
 /// # Errors
 /// The host's; what was renamed stays so.
-pub fn retire(data_dir: &Path, deletion: &TopicDeletion) -> Result<Vec<PathBuf>, PartitionError> {
+pub fn retire(
+    data_dir: &Path,
+    topic: &TopicName,
+    id: TopicId,
+    indexes: impl Iterator<Item = PartitionIndex>,
+) -> Result<Vec<PathBuf>, PartitionError> {
     let mut retired = Vec::new();
-    for index in (0..deletion.partition_count).map(PartitionIndex) {
-        let path = data_dir.join(partition_folder(&deletion.name, index));
+    for index in indexes {
+        let path = data_dir.join(partition_folder(topic, index));
         // A topic made anew under this name must not lose its files: the id decides. Its directories always carry one that can be read, so
         // one that cannot is the deleted topic's.
-        let belongs_to_another = matches!(partition_metadata::read(&path), Ok(Some(id)) if id != deletion.id);
+        let belongs_to_another = matches!(partition_metadata::read(&path), Ok(Some(other)) if other != id);
         if belongs_to_another
             || !directory::exists(&path).map_err(|source| PartitionError::File { action: "look for", path: path.clone(), source })?
         {
             continue;
         }
-        let to = data_dir.join(aside_folder(&deletion.name, index, &hex(entropy::uuid()), Aside::Delete));
+        let to = data_dir.join(aside_folder(topic, index, &hex(entropy::uuid()), Aside::Delete));
         directory::rename(&path, &to).map_err(|source| PartitionError::File { action: "rename", path, source })?;
         retired.push(to);
     }

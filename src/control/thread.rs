@@ -3,6 +3,7 @@
 //! tokio's current-thread runtime. Nothing here blocks: what does goes to helper threads. Changes of the metadata run one after the
 //! other in a task of their own, because each waits for the disk and for every core.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::changes::{Change, Changes, Told};
+use super::changes::{Change, Changes, Queue, Told};
 use super::checkpoints::Checkpoints;
 use super::cleaner::Cleaner;
 use super::cores::Cores;
@@ -19,7 +20,9 @@ use super::helpers::{Helpers, LOG_DIR_ORDER, Work};
 use super::log_dir;
 use super::signals::{Signal, Signals};
 use crate::base::ErrorCode;
+use crate::base::limits::CHANGES_WAITING_MAX;
 use crate::cluster::broker_config::BrokerConfig;
+use crate::cluster::controller::{Answer, Refusal};
 use crate::cluster::image::MetadataImage;
 use crate::shard::histograms::StageSnapshot;
 use crate::shard::message::{ControlRequest, Message};
@@ -49,16 +52,10 @@ pub async fn run(control: Control, reports: impl Reports) -> std::io::Result<()>
     let (change_sender, change_receiver) = unbounded_channel();
     let checkpoint_every = Duration::from_millis(broker_config.recovery_point_checkpoint_ms.max(1) as u64);
     let checkpoints = Rc::new(Checkpoints::default());
+    let waiting = Rc::new(Cell::new(0));
+    let queue = Queue { waiting: waiting.clone(), finished: change_sender.downgrade() };
     let cleaner = Cleaner::new(cores.clone(), checkpoints.clone(), data_dir.clone());
-    let changes = Changes::new(
-        cores.clone(),
-        checkpoints.clone(),
-        cleaner.clone(),
-        data_dir.clone(),
-        broker_config,
-        image,
-        change_sender.downgrade(),
-    );
+    let changes = Changes::new(cores.clone(), checkpoints.clone(), cleaner.clone(), data_dir.clone(), broker_config, image, queue);
     let directory = DataDirectory { path: data_dir.clone(), checkpoints: checkpoints.clone() };
     let tasks = LocalSet::new();
     // Ends with the tasks: its thread is told to stop by the cores, which give their logs up first.
@@ -74,7 +71,7 @@ pub async fn run(control: Control, reports: impl Reports) -> std::io::Result<()>
             tokio::select! {
                 waited = cores.wait() => {
                     waited?;
-                    receive(&cores, &mut helpers, &change_sender, &mut running, &directory);
+                    receive(&cores, &mut helpers, (&change_sender, &waiting), &mut running, &directory);
                 }
                 done = helpers.next_done() => cores.send(done.reply.core, done.reply.message(done.answer)),
                 _ = checkpoint.tick() => {
@@ -162,9 +159,21 @@ impl DataDirectory {
 }
 
 /// Handles what has come.
-fn receive(cores: &Rc<Cores>, helpers: &mut Helpers, changes: &UnboundedSender<Told>, running: &mut Running, directory: &DataDirectory) {
+fn receive(
+    cores: &Rc<Cores>,
+    helpers: &mut Helpers,
+    (changes, waiting): (&UnboundedSender<Told>, &Cell<usize>),
+    running: &mut Running,
+    directory: &DataDirectory,
+) {
     cores.drain(|_from, message| match message {
+        Message::Control(ControlRequest::Change { reply, .. }) if waiting.get() == CHANGES_WAITING_MAX => {
+            let message = format!("{CHANGES_WAITING_MAX} changes of the metadata wait already; ask again in a while");
+            let refused: Result<Answer, Refusal> = Err(Refusal::new(ErrorCode::RequestTimedOut, message));
+            cores.send(reply.core, reply.message(Box::new(refused)));
+        }
         Message::Control(ControlRequest::Change { command, reply }) => {
+            waiting.set(waiting.get() + 1);
             // The task of changes ends only after this loop.
             let _ = changes.send(Told::Change(Change { command, reply: Some(reply) }));
         }

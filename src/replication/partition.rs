@@ -144,6 +144,11 @@ impl PartitionReplication {
         self.advance()
     }
 
+    /// The topic's `min.insync.replicas` from now on. If fewer are enough now, the next [`appended`](Self::appended) says so.
+    pub fn set_min_insync_replicas(&mut self, replicas: i32) {
+        self.min_insync_replicas = replicas;
+    }
+
     /// Whether a request may go on that says which leader epoch it believes in; −1 says nothing (KIP-320).
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{CoreId, Offset, PartitionIndex, TopicName};
+use crate::base::{CoreId, Offset, PartitionIndex, TopicId, TopicName};
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::image::{MetadataImage, TopicImage};
 use crate::cluster::topic_config::TopicConfig;
@@ -32,6 +32,27 @@ pub struct ImageChange {
     pub broker_config: BrokerConfig,
     pub opened: Vec<OpenedPartition>,
     pub removed: Vec<PartitionKey>,
+    pub reconfigured: Reconfigured,
+}
+
+/// Whose settings an image changes.
+#[derive(Clone, Debug, Default)]
+pub enum Reconfigured {
+    #[default]
+    Nobody,
+    Topics(Vec<TopicId>),
+    /// The broker's changed, and with them the defaults of every topic.
+    Everybody,
+}
+
+impl Reconfigured {
+    pub fn and_topic(self, id: TopicId) -> Reconfigured {
+        match self {
+            Reconfigured::Nobody => Reconfigured::Topics(vec![id]),
+            Reconfigured::Topics(topics) => Reconfigured::Topics(topics.into_iter().chain([id]).collect()),
+            Reconfigured::Everybody => Reconfigured::Everybody,
+        }
+    }
 }
 
 /// What the checkpoint files hold of one partition.
@@ -74,10 +95,29 @@ impl Shard {
         for opened in change.opened {
             self.take_over(&change.image, opened);
         }
+        self.reconfigure(&change.image, &change.reconfigured);
         let given_up = change.removed.iter().filter_map(|key| self.give_up(*key)).collect();
         self.refresh_groups(&before, &change.image);
         self.load_groups();
+        self.let_go();
         given_up
+    }
+
+    /// Hands their topics' settings to open partitions.
+    fn reconfigure(&self, image: &MetadataImage, reconfigured: &Reconfigured) {
+        let concerns = |id: TopicId| match reconfigured {
+            Reconfigured::Nobody => false,
+            Reconfigured::Topics(topics) => topics.contains(&id),
+            Reconfigured::Everybody => true,
+        };
+        if matches!(reconfigured, Reconfigured::Nobody) {
+            return;
+        }
+        for partition in self.all_partitions().iter().filter(|partition| concerns(partition.key.topic_id)) {
+            if let Some(topic) = image.topic_by_id(partition.key.topic_id) {
+                partition.set_config(self.topic_config(topic));
+            }
+        }
     }
 
     /// Waits until the helper threads have done all that they were given for partitions that were removed: work goes by paths, and another
@@ -165,7 +205,7 @@ impl Shard {
         }
     }
 
-    fn give_up(self: &Rc<Self>, key: PartitionKey) -> Option<StoppedLog> {
+    pub(super) fn give_up(self: &Rc<Self>, key: PartitionKey) -> Option<StoppedLog> {
         self.close_groups(key);
         let partition = self.partitions.borrow_mut().remove(&key)?;
         let has_work_under_way = partition.has_work_under_way();
@@ -189,7 +229,13 @@ mod tests {
             assert!(cores.partition(0).has_work_under_way());
 
             let image = cores.image.clone();
-            let gone = shard.apply(ImageChange { image, broker_config: BrokerConfig::default(), opened: Vec::new(), removed: vec![key] });
+            let gone = shard.apply(ImageChange {
+                image,
+                broker_config: BrokerConfig::default(),
+                opened: Vec::new(),
+                removed: vec![key],
+                reconfigured: Reconfigured::Nobody,
+            });
             assert!(gone.len() == 1 && gone[0].has_work_under_way);
             let finished = crate::io::glommio::spawn({
                 let shard = shard.clone();

@@ -12,6 +12,7 @@ mod housekeeping;
 mod lifecycle;
 pub mod log_config;
 pub mod message;
+mod moves;
 mod news;
 pub mod partition;
 mod producer_ids;
@@ -37,9 +38,10 @@ use counters::Counters;
 use fetch_session::cache::FetchSessionCache;
 use groups::Groups;
 use histograms::StageHistograms;
-pub use lifecycle::{ImageChange, OpenedPartition, PartitionCheckpoint, StoppedCore, StoppedLog};
+pub use lifecycle::{ImageChange, OpenedPartition, PartitionCheckpoint, Reconfigured, StoppedCore, StoppedLog};
 use message::Message;
 pub use message::ReplyTo;
+use moves::Moves;
 use news::News;
 use partition::{Partition, PartitionKey};
 use producer_ids::ProducerIds;
@@ -68,6 +70,7 @@ pub struct Shard {
     producer_ids: ProducerIds,
     groups: Groups,
     news: News,
+    moves: Moves,
     stopping: Cell<bool>,
     stop_call: Cell<Option<CallId>>,
     /// Waits until the connections of every core are closed.
@@ -106,6 +109,7 @@ impl Shard {
             producer_ids: ProducerIds::default(),
             groups: Groups::new(),
             news: News::default(),
+            moves: Moves::default(),
             stopping: Cell::new(false),
             stop_call: Cell::new(None),
             closed_call: Cell::new(None),
@@ -136,7 +140,8 @@ impl Shard {
     pub fn why_missing(&self, key: PartitionKey) -> ErrorCode {
         let image = self.image();
         let partition = image.topic_by_id(key.topic_id).and_then(|topic| topic.partition(key.index));
-        match partition.is_some_and(|partition| partition.core == self.core) && !self.is_stopping() {
+        let should_be_here = partition.is_some_and(|partition| partition.core == self.core) && !self.is_moving(key);
+        match should_be_here && !self.is_stopping() {
             true => ErrorCode::KafkaStorageError,
             false => ErrorCode::NotLeaderOrFollower,
         }

@@ -11,6 +11,7 @@ mod flush;
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::HashSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::base::{CoreId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicName};
 use crate::cluster::image::{PartitionImage, TopicImage};
@@ -21,6 +22,7 @@ use crate::log::{Log, LogError, OffsetAndPosition, ReadOutcome, SegmentOpening};
 use crate::replication::{Leadership, PartitionReplication};
 use crate::shard::calls::{Call, CallId};
 use crate::shard::histograms::Stage;
+use crate::shard::log_config::log_config;
 use crate::shard::waits::{Listener, Watcher};
 use crate::shard::{PartitionCheckpoint, Shard, counters};
 use crate::wire::batch::Batch;
@@ -72,6 +74,8 @@ struct State {
     flush: FlushState,
     /// A background job of this log is with a helper thread.
     jobs_under_way: bool,
+    /// The partition is about to leave this core: no more jobs are given out here.
+    is_resting: bool,
     /// The cleaner, which waits for a segment to be in its place.
     swap_call: Option<CallId>,
 }
@@ -128,7 +132,9 @@ pub enum TryRead {
 
 impl Partition {
     /// Takes a freshly opened log into service as its leader.
-    pub fn new(topic: &TopicImage, image: &PartitionImage, log: Log, config: Rc<TopicConfig>) -> Rc<Partition> {
+    pub fn new(topic: &TopicImage, image: &PartitionImage, mut log: Log, config: Rc<TopicConfig>) -> Rc<Partition> {
+        // The core's own settings count, not those of whoever opened it.
+        log.set_config(Arc::new(log_config(&config)));
         let high_watermark = log.end();
         let leadership = Leadership {
             leader: image.leader,
@@ -151,6 +157,7 @@ impl Partition {
                 watchers: HashSet::new(),
                 flush: FlushState::default(),
                 jobs_under_way: false,
+                is_resting: false,
                 swap_call: None,
             })),
         })
@@ -172,6 +179,15 @@ impl Partition {
     /// This and all below: `NotLeaderOrFollower` if the partition was given up.
     pub fn config(&self) -> Result<Rc<TopicConfig>, ErrorCode> {
         Ok(self.state()?.config.clone())
+    }
+
+    /// New settings of the topic: they count from the next append or tick on.
+    pub fn set_config(&self, config: Rc<TopicConfig>) {
+        // One that was given up has no settings any more.
+        let Ok(mut state) = self.state_mut() else { return };
+        state.log.set_config(Arc::new(log_config(&config)));
+        state.replication.set_min_insync_replicas(config.min_insync_replicas);
+        state.config = config;
     }
 
     /// The offset that consumers may read up to, as ListOffsets answers it.
@@ -307,6 +323,11 @@ impl Partition {
 }
 
 impl State {
+    /// A partition that is about to leave gives out no more jobs, but for one that the cleaner waits for.
+    fn gives_jobs_out(&self) -> bool {
+        !self.is_resting || self.swap_call.is_some()
+    }
+
     fn check_leader_epoch(&self, current: LeaderEpoch) -> Result<(), ErrorCode> {
         self.replication.check_epoch(current).map_err(|error| error.error_code())
     }

@@ -11,6 +11,8 @@ use crate::shard::{Shard, counters};
 
 /// How often one read may find something missing: an index, a header, a closed segment, each a few times.
 const ATTEMPTS_MAX: usize = 32;
+/// How often one read may find that its partition has moved meanwhile.
+const PLACES_MAX: usize = 8;
 
 /// One partition's part of a fetch and the core that owns it.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,9 @@ impl Shard {
             if read.core != self.core {
                 return None;
             }
+            if self.is_moving(read.request.key) {
+                return None;
+            }
             let Some(partition) = self.partition(read.request.key) else {
                 answers.push(ReadAnswer::failed(self.why_missing(read.request.key)));
                 continue;
@@ -40,9 +45,26 @@ impl Shard {
         Some(answers)
     }
 
-    /// Reads all partitions, wherever they are, and waits for what is cold. Answers are in the order of `reads`, and in that order
-    /// they share `bytes_max`: every core is asked as if it had all of it, and what does not fit is left out.
-    pub async fn read_all(self: &Rc<Self>, reads: &[PlacedRead], bytes_max: usize) -> Vec<ReadAnswer> {
+    /// Reads all partitions, wherever they are by now, and waits for what is cold. Answers are in the order of `reads`, which learn where
+    /// their partitions were found, and in that order they share `bytes_max`.
+    pub async fn read_all(self: &Rc<Self>, reads: &mut [PlacedRead], bytes_max: usize) -> Vec<ReadAnswer> {
+        let mut answers = Vec::new();
+        for _ in 0..PLACES_MAX {
+            for read in &mut *reads {
+                // One that is gone is asked for where it was, which says so.
+                read.core = self.place(read.request.key).await.unwrap_or(read.core);
+            }
+            answers = self.read_placed(reads, bytes_max).await;
+            let has_moved = |answer: &ReadAnswer| answer.error == ErrorCode::NotLeaderOrFollower;
+            if self.is_stopping() || !answers.iter().any(has_moved) {
+                break;
+            }
+        }
+        answers
+    }
+
+    /// Every core is asked as if it had all of `bytes_max`, and what does not fit is left out.
+    async fn read_placed(self: &Rc<Self>, reads: &[PlacedRead], bytes_max: usize) -> Vec<ReadAnswer> {
         let ask = |core: CoreId| {
             let places: Vec<usize> = (0..reads.len()).filter(|&place| reads[place].core == core).collect();
             let requests: Vec<ReadRequest> = places.iter().map(|&place| reads[place].request).collect();
@@ -74,7 +96,8 @@ impl Shard {
         answers
     }
 
-    async fn read_here(self: &Rc<Self>, request: ReadRequest) -> ReadAnswer {
+    /// Reads a partition of this core.
+    pub(super) async fn read_here(self: &Rc<Self>, request: ReadRequest) -> ReadAnswer {
         match self.partition(request.key) {
             Some(partition) => self.read_partition(&partition, &request).await,
             None => ReadAnswer::failed(self.why_missing(request.key)),

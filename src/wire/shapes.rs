@@ -10,7 +10,10 @@
 use std::mem::size_of;
 
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
+use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
@@ -18,9 +21,13 @@ use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
+use kafka_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource as IncrementalResource, AlterableConfig as IncrementalConfig,
+};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
@@ -126,7 +133,7 @@ const fn array(element: &'static Kind) -> Field {
 }
 
 /// Every request that may be given to `kafka-protocol`.
-pub static SHAPES: [Shape; 27] = [
+pub static SHAPES: [Shape; 32] = [
     LIST_OFFSETS,
     METADATA,
     OFFSET_COMMIT,
@@ -145,8 +152,13 @@ pub static SHAPES: [Shape; 27] = [
     INIT_PRODUCER_ID,
     OFFSET_FOR_LEADER_EPOCH,
     DESCRIBE_CONFIGS,
+    ALTER_CONFIGS,
     DESCRIBE_LOG_DIRS,
+    CREATE_PARTITIONS,
     DELETE_GROUPS,
+    INCREMENTAL_ALTER_CONFIGS,
+    ALTER_PARTITION_REASSIGNMENTS,
+    LIST_PARTITION_REASSIGNMENTS,
     OFFSET_DELETE,
     DESCRIBE_CLIENT_QUOTAS,
     ALTER_CLIENT_QUOTAS,
@@ -486,6 +498,51 @@ const DESCRIBE_CONFIGS: Shape = Shape {
     ]),
 };
 
+const ALTER_CONFIGS: Shape = Shape {
+    api_key: 33,
+    versions: (0, 2),
+    body: body(&[
+        array(&Kind::Structure(&Structure {
+            fields: &[
+                INT8, // resource type
+                TEXT, // resource name
+                array(&Kind::Structure(&Structure {
+                    fields: &[
+                        TEXT,                   // name
+                        TEXT.nullable_since(0), // value
+                    ],
+                    memory_bytes: size_of::<AlterableConfig>(),
+                })),
+            ],
+            memory_bytes: size_of::<AlterConfigsResource>(),
+        })),
+        BOOL, // validate only
+    ]),
+};
+
+const CREATE_PARTITIONS: Shape = Shape {
+    api_key: 37,
+    versions: (0, 3),
+    body: body(&[
+        array(&Kind::Structure(&Structure {
+            fields: &[
+                TEXT,  // name
+                INT32, // count
+                array(&Kind::Structure(&Structure {
+                    fields: &[
+                        INT32S, // broker ids
+                    ],
+                    memory_bytes: size_of::<CreatePartitionsAssignment>(),
+                }))
+                .nullable_since(0),
+            ],
+            memory_bytes: size_of::<CreatePartitionsTopic>(),
+        })),
+        INT32, // timeout ms
+        BOOL,  // validate only
+    ]),
+};
+
 const DESCRIBE_LOG_DIRS: Shape = Shape {
     api_key: 35,
     versions: (1, 4),
@@ -504,6 +561,67 @@ const DELETE_GROUPS: Shape = Shape {
     versions: (0, 2),
     body: body(&[
         TEXTS, // groups
+    ]),
+};
+
+const INCREMENTAL_ALTER_CONFIGS: Shape = Shape {
+    api_key: 44,
+    versions: (0, 1),
+    body: body(&[
+        array(&Kind::Structure(&Structure {
+            fields: &[
+                INT8, // resource type
+                TEXT, // resource name
+                array(&Kind::Structure(&Structure {
+                    fields: &[
+                        TEXT,                   // name
+                        INT8,                   // operation
+                        TEXT.nullable_since(0), // value
+                    ],
+                    memory_bytes: size_of::<IncrementalConfig>(),
+                })),
+            ],
+            memory_bytes: size_of::<IncrementalResource>(),
+        })),
+        BOOL, // validate only
+    ]),
+};
+
+const ALTER_PARTITION_REASSIGNMENTS: Shape = Shape {
+    api_key: 45,
+    versions: (0, 1),
+    body: body(&[
+        INT32,         // timeout ms
+        BOOL.since(1), // allow replication factor change
+        array(&Kind::Structure(&Structure {
+            fields: &[
+                TEXT, // name
+                array(&Kind::Structure(&Structure {
+                    fields: &[
+                        INT32,                    // partition index
+                        INT32S.nullable_since(0), // replicas
+                    ],
+                    memory_bytes: size_of::<ReassignablePartition>(),
+                })),
+            ],
+            memory_bytes: size_of::<ReassignableTopic>(),
+        })),
+    ]),
+};
+
+const LIST_PARTITION_REASSIGNMENTS: Shape = Shape {
+    api_key: 46,
+    versions: (0, 0),
+    body: body(&[
+        INT32, // timeout ms
+        array(&Kind::Structure(&Structure {
+            fields: &[
+                TEXT,   // name
+                INT32S, // partition indexes
+            ],
+            memory_bytes: size_of::<ListPartitionReassignmentsTopics>(),
+        }))
+        .nullable_since(0),
     ]),
 };
 

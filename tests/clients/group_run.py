@@ -22,11 +22,6 @@ BROKER_SETTINGS = {
     "group.initial.rebalance.delay.ms": "200",
     "group.min.session.timeout.ms": "1000",
     "offsets.topic.num.partitions": "4",
-    # The consumer protocol: the broker sets the pace.
-    "group.consumer.min.session.timeout.ms": "1000",
-    "group.consumer.session.timeout.ms": str(SESSION_MS),
-    "group.consumer.min.heartbeat.interval.ms": "100",
-    "group.consumer.heartbeat.interval.ms": "500",
 }
 # With the consumer protocol (KIP-848) the broker sets the times, not the client.
 CONSUMER_PROTOCOL_SETTINGS = {

@@ -30,7 +30,8 @@ class Tools:
     def run_offline(self, tool, *arguments, expect_code=0, standard_input=""):
         """The same for a tool that needs no broker."""
         output = self.scratch / "tool.txt"
-        code = self.java.tool(TOOLS + tool, arguments, output, standard_input)
+        class_name = tool if tool.startswith("kafka.") else TOOLS + tool  # ConfigCommand still lives in the server's jar
+        code = self.java.tool(class_name, arguments, output, standard_input)
         printed = output.read_text(errors="replace")
         if code != expect_code:
             raise ToolFailed(f"{tool}: exit code expected {expect_code}, came {code}: {printed[-800:]}")

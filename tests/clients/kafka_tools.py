@@ -17,6 +17,7 @@ import time
 
 import broker
 import dump_log_segments
+import kafka_tools_changes
 import kafka_tools_groups
 from drivers import Driver, StepFailed
 from kafka_tool import ToolFailed, Tools, expect
@@ -158,7 +159,7 @@ def delete_topic(tools):
 
 
 CHECKS = (api_versions, create_topics, list_and_describe, console_producer_and_consumer, get_offsets, producer_performance)
-CHECKS += (log_dirs, delete_records, delete_topic)
+CHECKS += (log_dirs, delete_records, delete_topic) + kafka_tools_changes.CHECKS
 
 
 def dump_log(tools):

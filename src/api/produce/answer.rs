@@ -51,7 +51,8 @@ impl SharedWait {
 pub(super) enum Waiting {
     Flush(Stored, SharedWait),
     Owner(OwnerAnswer),
-    Checking(Pin<Box<dyn Future<Output = PartitionAnswer>>>),
+    /// For a helper thread, or for a partition that moves; the requests behind it wait too.
+    Beside(Pin<Box<dyn Future<Output = PartitionAnswer>>>),
 }
 
 pub(super) enum PartitionAnswer {
@@ -69,7 +70,7 @@ impl PartitionAnswer {
         match self {
             PartitionAnswer::Waiting(Waiting::Flush(stored, wait)) => from_owner(wait.result().await.map(|()| stored)),
             PartitionAnswer::Waiting(Waiting::Owner(answer)) => from_owner(answer.wait().await),
-            PartitionAnswer::Waiting(Waiting::Checking(checking)) => checking.await,
+            PartitionAnswer::Waiting(Waiting::Beside(work)) => work.await,
             settled => settled,
         }
     }

@@ -2,14 +2,14 @@
 //!
 //! Pure. Invariant: a resource changes as a whole or not at all.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Answer, Applied, Effect, Refusal, is_own};
-use crate::base::{BrokerId, ErrorCode};
-use crate::cluster::broker_config::{BROKER_SETTINGS, BrokerConfig};
+use crate::base::{BrokerId, ErrorCode, TopicName};
+use crate::cluster::broker_config::{BrokerConfig, check_dynamic};
 use crate::cluster::image::{Configs, MetadataImage, TopicImage};
-use crate::cluster::setting::Setting;
+use crate::cluster::setting::{Setting, SettingError};
 use crate::cluster::topic_config::{TOPIC_SETTINGS, check_overrides, topic_setting};
 
 /// Whose settings.
@@ -67,13 +67,15 @@ impl ConfigOperation {
 pub(super) fn alter(image: &MetadataImage, broker: &BrokerConfig, updates: Vec<ConfigUpdate>, validate_only: bool) -> Applied {
     let mut next = image.clone();
     let mut effects = Vec::new();
-    let mut seen = HashSet::new();
+    let mut seen = HashMap::new();
+    updates.iter().for_each(|update| *seen.entry(update.resource.clone()).or_insert(0) += 1);
     let answers = updates
         .into_iter()
         .map(|update| {
-            let result = match seen.insert(update.resource.clone()) {
-                true => alter_one(&mut next, broker, &mut effects, &update),
-                false => Err(Refusal::new(ErrorCode::InvalidRequest, "the resource stands twice in the request; name it once")),
+            let result = match seen[&update.resource] {
+                1 => alter_one(&mut next, broker, &mut effects, &update),
+                // As in Kafka none of them counts.
+                _ => Err(Refusal::new(ErrorCode::InvalidRequest, "the resource stands twice in the request; name it once")),
             };
             (update.resource, result)
         })
@@ -88,6 +90,7 @@ pub(super) fn alter(image: &MetadataImage, broker: &BrokerConfig, updates: Vec<C
 fn alter_one(image: &mut MetadataImage, broker: &BrokerConfig, effects: &mut Vec<Effect>, update: &ConfigUpdate) -> Result<(), Refusal> {
     match &update.resource {
         ConfigResource::Topic(name) => {
+            TopicName::new(name).map_err(|message| Refusal::new(ErrorCode::InvalidTopicException, message))?;
             let unknown = || Refusal::new(ErrorCode::UnknownTopicOrPartition, format!("there is no topic {name:?}"));
             let topic = image.topic(name).cloned().ok_or_else(unknown)?;
             let configs = changed(&topic.configs, &update.change, &|setting| {
@@ -101,15 +104,17 @@ fn alter_one(image: &mut MetadataImage, broker: &BrokerConfig, effects: &mut Vec
         }
         ConfigResource::Broker(id) => {
             if let Some(id) = id.filter(|id| !is_own(image, *id)) {
-                return Err(Refusal::new(ErrorCode::InvalidRequest, format!("broker {id} is not one of this node's")));
-            }
-            let before = image.broker_configs.get(id).cloned().unwrap_or_default();
-            let configs = changed(&before, &update.change, &|_| None)?;
-            broker.with_dynamic(&configs, &Configs::new()).map_err(invalid)?;
-            if let Some(fixed) = configs.keys().find(|name| BROKER_SETTINGS.iter().any(|setting| setting.name == **name)) {
-                let message = format!("{fixed} is read at the start only; give it to `pagewire serve` with --set");
+                let message = format!("broker {id} is not one of this node's; Metadata lists the brokers");
                 return Err(Refusal::new(ErrorCode::InvalidRequest, message));
             }
+            let before = image.broker_configs.get(id).cloned().unwrap_or_default();
+            let configs = changed(&before, &update.change, &|name| {
+                let of_topics = TOPIC_SETTINGS.iter().find(|setting| setting.synonyms.iter().any(|synonym| synonym.name == name));
+                of_topics.and_then(|setting| setting.default).map(String::from)
+            })?;
+            // Kafka's code for whatever is wrong with a broker's setting (KAFKA-13609).
+            let refused = |error: SettingError| Refusal::new(ErrorCode::InvalidRequest, error.to_string());
+            configs.iter().try_for_each(|(name, value)| check_dynamic(name, value)).map_err(refused)?;
             if configs != before {
                 let all = Arc::make_mut(&mut image.broker_configs);
                 all.insert(*id, configs);
@@ -123,7 +128,7 @@ fn alter_one(image: &mut MetadataImage, broker: &BrokerConfig, effects: &mut Vec
     Ok(())
 }
 
-fn invalid(error: crate::cluster::setting::SettingError) -> Refusal {
+fn invalid(error: SettingError) -> Refusal {
     Refusal::new(ErrorCode::InvalidConfig, error.to_string())
 }
 

@@ -56,10 +56,20 @@ fn find(image: &MetadataImage, broker: &BrokerConfig, selector: &TopicSelector) 
     found.cloned()
 }
 
-pub(super) fn take_back(image: &MetadataImage, ids: &[TopicId]) -> Applied {
+/// Takes back what `before` does not have: whole topics, and partitions that were added to one.
+pub(super) fn take_back(image: &MetadataImage, before: &MetadataImage) -> Applied {
     let mut next = image.clone();
-    let topics = ids.iter().filter_map(|id| image.topic_by_id(*id));
-    let effects = topics.map(|topic| Effect::DeleteTopic { deletion: next.remove_topic(topic), topic: None }).collect();
+    let mut effects = Vec::new();
+    for topic in image.topics() {
+        match before.topic_by_id(topic.id) {
+            None => effects.push(Effect::DeleteTopic { deletion: next.remove_topic(topic), topic: None }),
+            Some(smaller) if smaller.partitions.len() < topic.partitions.len() => {
+                next.put_topic(TopicImage::clone(smaller));
+                effects.push(Effect::RemovePartitions { topic: topic.clone(), from: smaller.partitions.len() });
+            }
+            Some(_) => {}
+        }
+    }
     Applied { image: next, effects, answer: Answer::Done }
 }
 

@@ -1,4 +1,4 @@
-//! What changes when the node does: a restart, another number of cores, a partition that moves to another core.
+//! What changes when the node does: a restart, another number of cores.
 //!
 //! Pure. Invariants: whenever the leader of a partition changes its broker or its core, leader epoch and partition epoch rise;
 //! directory ids stay with their broker for ever.
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Answer, Applied, Effect, Refusal};
 use crate::base::limits::CORES_MAX;
-use crate::base::{BrokerId, CoreId, ErrorCode, PartitionIndex, TopicId};
+use crate::base::{BrokerId, CoreId, ErrorCode};
 use crate::cluster::image::{Advertise, BrokerRegistration, DirectoryId, MetadataImage, PartitionImage, TopicImage};
 use crate::cluster::placement::{Assignment, rebalance};
 
@@ -97,7 +97,7 @@ fn settled(image: &MetadataImage, topic: &TopicImage, cores: &[CoreId]) -> Optio
 }
 
 /// Makes `leader`, on `core`, the one replica. Says whether that is a change.
-fn lead_from(partition: &mut PartitionImage, core: CoreId, leader: BrokerId) -> bool {
+pub(super) fn lead_from(partition: &mut PartitionImage, core: CoreId, leader: BrokerId) -> bool {
     if partition.core == core && partition.leader == leader && partition.replicas == [leader] {
         return false;
     }
@@ -123,26 +123,4 @@ pub(super) fn restarted(image: &MetadataImage) -> Applied {
     }
     let left_over = image.deletions.values().map(|deletion| Effect::DeleteTopic { deletion: deletion.clone(), topic: None });
     Applied { image: next, effects: left_over.collect(), answer: Answer::Done }
-}
-
-pub(super) fn move_partition(image: &MetadataImage, id: TopicId, index: PartitionIndex, to: CoreId) -> Result<Applied, Refusal> {
-    let topic = image.topic_by_id(id).ok_or_else(|| Refusal::new(ErrorCode::UnknownTopicId, format!("there is no topic with id {id}")))?;
-    let Some(partition) = topic.partition(index) else {
-        let message = format!("topic {} has {} partitions, and no number {index}", topic.name, topic.partitions.len());
-        return Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, message));
-    };
-    if to.0 >= image.core_count {
-        let message = format!("there are {} cores, and no number {to}", image.core_count);
-        return Err(Refusal::new(ErrorCode::InvalidRequest, message));
-    }
-    let from = partition.core;
-    if from == to {
-        return Ok(Applied::unchanged(image, Answer::Done));
-    }
-    let mut topic = TopicImage::clone(topic);
-    lead_from(&mut topic.partitions[index.0 as usize], to, image.broker_of_core(to));
-    let mut next = image.clone();
-    next.put_topic(topic);
-    let effects = vec![Effect::MovePartition { topic: id, partition: index, from, to }];
-    Ok(Applied { image: next, effects, answer: Answer::Done })
 }

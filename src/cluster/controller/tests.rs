@@ -176,7 +176,7 @@ fn defaults_come_from_the_broker_and_assignments_choose_the_core() {
 #[test]
 fn partitions_are_added_at_the_end() {
     let add = |name: &str, partition_count: i32, assignment: Vec<Vec<BrokerId>>| Command::CreatePartitions {
-        topics: vec![PartitionsSpec { name: name.into(), partition_count, assignment }],
+        topics: vec![PartitionsSpec { name: name.into(), partition_count, assignment: (!assignment.is_empty()).then_some(assignment) }],
         validate_only: false,
     };
     let image = with_topics();
@@ -220,11 +220,22 @@ fn a_deleted_topic_is_gone_at_once_and_remembered_until_its_files_are() {
 fn topics_that_could_not_be_made_are_taken_back_even_where_nobody_may_delete() {
     let image = with_topics();
     let forbidding = BrokerConfig::new(&configs(&[("delete.topic.enable", "false")])).unwrap();
-    let command = Command::TakeBackTopics(vec![TopicId([1; 16]), TopicId([99; 16])]);
-    let applied = apply(&image, &forbidding, command).unwrap();
-    assert_eq!(applied.image.topic("orders"), None);
-    let deletion = TopicDeletion { id: TopicId([1; 16]), name: name("orders"), partition_count: 4 };
+    let new = run(&image, create(vec![spec("new", 3, 2)])).image;
+    let applied = apply(&new, &forbidding, Command::TakeBackSince(Box::new(image.clone()))).unwrap();
+    assert_eq!((applied.image.topic("new"), applied.image.topic("orders")), (None, image.topic("orders")));
+    let deletion = TopicDeletion { id: TopicId([3; 16]), name: name("new"), partition_count: 2 };
     assert_eq!(applied.effects, [Effect::DeleteTopic { deletion, topic: None }]);
+}
+
+#[test]
+fn partitions_that_could_not_be_made_are_taken_back_and_the_topic_stays() {
+    let image = with_topics();
+    let spec = PartitionsSpec { name: "orders".into(), partition_count: 6, assignment: None };
+    let grown = run(&image, Command::CreatePartitions { topics: vec![spec], validate_only: false }).image;
+    let applied = run(&grown, Command::TakeBackSince(Box::new(image.clone())));
+    assert_eq!(applied.image.topic("orders"), image.topic("orders"));
+    assert_eq!(applied.effects, [Effect::RemovePartitions { topic: grown.topic("orders").unwrap().clone(), from: 4 }]);
+    assert!(applied.image.version > grown.version, "a core that has seen more than that has seen something newer");
 }
 
 #[test]
@@ -308,8 +319,7 @@ fn a_restart_raises_every_epoch() {
 
 #[test]
 fn partitions_stay_where_they_are_until_the_cores_change() {
-    let moved = Command::MovePartition { topic: TopicId([1; 16]), partition: PartitionIndex(1), to: CoreId(0) };
-    let image = run(&with_topics(), moved).image;
+    let image = run(&with_topics(), reassign("orders", 1, &[7000])).image;
     assert_eq!(cores_of(&image, "orders"), [0, 0, 0, 1]);
     let same = run(&image, Command::BrokersChanged(node(Advertise::PerCore, 2)));
     assert_eq!((&same.image, same.effects.len()), (&image, 0));
@@ -338,19 +348,62 @@ fn one_broker_for_the_node_changes_leaders_and_no_core() {
 }
 
 #[test]
-fn moves_and_nodes_that_cannot_be_are_refused() {
+fn nodes_that_cannot_be_are_refused() {
     let image = with_topics();
     let code = |command: Command| apply(&image, &BrokerConfig::default(), command).unwrap_err().error_code.code();
-    let moved = |topic: u8, partition: i32, to: u16| Command::MovePartition {
-        topic: TopicId([topic; 16]),
-        partition: PartitionIndex(partition),
-        to: CoreId(to),
-    };
-    assert_eq!([moved(9, 0, 0), moved(1, 4, 0), moved(1, -1, 0), moved(1, 0, 2)].map(code), [100, 3, 3, 42]);
-    assert_eq!(run(&image, moved(1, 0, 0)).image, image, "it is there already");
     let no_cores = node(Advertise::PerNode, 0);
     let no_port = NodeDescription { ports: vec![], ..node(Advertise::PerCore, 2) };
     assert_eq!([no_cores, no_port].map(|node| code(Command::BrokersChanged(node))), [42, 42]);
+}
+
+fn reassign(topic: &str, partition: i32, replicas: &[i32]) -> Command {
+    let replicas = Some(replicas.iter().copied().map(BrokerId).collect());
+    Command::Reassign(vec![Reassignment { topic: topic.into(), partition: PartitionIndex(partition), replicas }])
+}
+
+#[test]
+fn a_reassignment_moves_a_partition_to_the_core_behind_the_broker() {
+    let image = with_topics();
+    assert_eq!(cores_of(&image, "orders"), [0, 1, 0, 1]);
+    for replica in [7000, -1] {
+        let applied = run(&image, reassign("orders", 1, &[replica]));
+        let moved = Effect::MovePartition { topic: TopicId([1; 16]), partition: PartitionIndex(1), from: CoreId(1), to: CoreId(0) };
+        assert_eq!((applied.effects, applied.answer), (vec![moved], Answer::Reassigned(vec![Ok(())])));
+        let partition = &applied.image.topic("orders").unwrap().partitions[1];
+        assert_eq!((partition.leader, &partition.isr[..], partition.core), (BrokerId(7000), &[BrokerId(7000)][..], CoreId(0)));
+        assert_eq!((partition.leader_epoch, partition.partition_epoch), (LeaderEpoch(1), PartitionEpoch(1)));
+    }
+    assert_eq!(run(&image, reassign("orders", 1, &[7001])).image, image, "it is there already");
+
+    let per_node = run(&image, Command::BrokersChanged(node(Advertise::PerNode, 2))).image;
+    assert_eq!(run(&per_node, reassign("orders", 1, &[7000])).image, per_node, "the one broker stands for every core");
+    let moved = run(&per_node, reassign("orders", 1, &[-1])).image;
+    assert_eq!((cores_of(&moved, "orders"), moved.topic("orders").unwrap().partitions[1].leader), (vec![0, 0, 0, 1], BrokerId(7000)));
+}
+
+#[test]
+fn reassignments_are_refused_one_by_one_with_kafkas_codes() {
+    let one = |topic: &str, partition: i32, replicas: Option<&[i32]>| Reassignment {
+        topic: topic.into(),
+        partition: PartitionIndex(partition),
+        replicas: replicas.map(|replicas| replicas.iter().copied().map(BrokerId).collect()),
+    };
+    let asked = vec![
+        one("orders", 0, Some(&[7001])),
+        one("orders", 1, None),
+        one("orders", 2, Some(&[1])),
+        one("orders", 3, Some(&[7000, 7001])),
+        one("payments", 0, Some(&[])),
+        one("payments", 0, Some(&[7001])),
+        one("payments", 1, Some(&[7001])),
+        one("nothing", 0, Some(&[7001])),
+        one("orders", -1, Some(&[-3])),
+    ];
+    let applied = run(&with_topics(), Command::Reassign(asked));
+    let Answer::Reassigned(answers) = applied.answer else { panic!("it is answered with what became of each") };
+    let codes: Vec<i16> = answers.iter().map(|answer| answer.as_ref().err().map_or(0, |refusal| refusal.error_code.code())).collect();
+    assert_eq!(codes, [0, 85, 39, 39, 39, 42, 3, 3, 3]);
+    assert_eq!((cores_of(&applied.image, "orders"), applied.effects.len()), (vec![1, 1, 0, 1], 1));
 }
 
 fn alter(resource: ConfigResource, change: ConfigChange) -> Command {
@@ -411,7 +464,9 @@ fn settings_are_refused_with_kafkas_codes() {
         (orders(vec![ConfigOperation::Append { name: "retention.ms".into(), value: "1".into() }]), 40),
         (orders(vec![set("retention.ms", "1"), set("retention.ms", "2")]), 42),
         (broker(1, set("log.retention.ms", "1")), 42),
-        (broker(7001, set("log.retention.ms", "soon")), 40),
+        (broker(7001, set("log.retention.ms", "soon")), 42),
+        (broker(7001, set("log.retention.hours", "5")), 42),
+        (broker(7001, set("retention.ms", "5")), 42),
         (broker(7001, set("num.partitions", "5")), 42),
     ] {
         assert_eq!(refused(&image, command), code);
@@ -428,7 +483,7 @@ fn every_command_leaves_every_image_sound() {
         create(vec![spec("orders", 3, 5), spec("new", 4, 2)]),
         Command::CreateTopics { topics: vec![spec("new", 4, 2)], validate_only: true },
         Command::CreatePartitions {
-            topics: vec![PartitionsSpec { name: "payments".into(), partition_count: 3, assignment: vec![] }],
+            topics: vec![PartitionsSpec { name: "payments".into(), partition_count: 3, assignment: None }],
             validate_only: false,
         },
         Command::DeleteTopics(vec![TopicSelector::Id(TopicId([2; 16]))]),
@@ -438,7 +493,8 @@ fn every_command_leaves_every_image_sound() {
         Command::Restarted,
         Command::BrokersChanged(node(Advertise::PerCore, 5)),
         Command::BrokersChanged(node(Advertise::PerNode, 1)),
-        Command::MovePartition { topic: TopicId([2; 16]), partition: PartitionIndex(0), to: CoreId(1) },
+        reassign("payments", 0, &[7001]),
+        reassign("orders", 1, &[-1]),
         alter(ConfigResource::Topic("payments".into()), ConfigChange::Incremental(vec![set("retention.ms", "1")])),
         alter(ConfigResource::Broker(None), ConfigChange::Replace(configs(&[("log.retention.ms", "1")]))),
     ];

@@ -16,6 +16,9 @@ use crate::cluster::topic_config::check_overrides;
 /// Kafka's own metadata log: no client may make a topic of that name.
 const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
 
+/// The topic that keeps groups and their offsets.
+const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
 /// A topic as a client asks for it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TopicSpec {
@@ -38,8 +41,8 @@ pub struct PartitionsSpec {
     pub name: String,
     /// How many it shall have in all.
     pub partition_count: i32,
-    /// Replicas of the new partitions in order; empty: the broker chooses.
-    pub assignment: Vec<Vec<BrokerId>>,
+    /// Replicas of the new partitions in order; `None`: the broker chooses.
+    pub assignment: Option<Vec<Vec<BrokerId>>>,
 }
 
 pub(super) fn create(image: &MetadataImage, broker: &BrokerConfig, topics: Vec<TopicSpec>, validate_only: bool) -> Applied {
@@ -118,6 +121,14 @@ impl Batch {
     fn add_partitions(&mut self, spec: &PartitionsSpec) -> Result<Arc<TopicImage>, Refusal> {
         let unknown = || Refusal::new(ErrorCode::UnknownTopicOrPartition, format!("there is no topic {}", spec.name));
         let mut topic = TopicImage::clone(self.image.topic(&spec.name).ok_or_else(unknown)?);
+        if spec.name == OFFSETS_TOPIC {
+            let message = format!(
+                "{OFFSETS_TOPIC} keeps its {} partitions: a group belongs to the partition that its name and their number give, so with more of \
+                 them groups would look for their offsets where they are not; choose offsets.topic.num.partitions before the topic is made",
+                topic.partitions.len()
+            );
+            return Err(Refusal::new(ErrorCode::PolicyViolation, message));
+        }
         let present = topic.partitions.len() as i32;
         if spec.partition_count <= present {
             let message = format!(
@@ -127,18 +138,20 @@ impl Batch {
             return Err(Refusal::new(ErrorCode::InvalidPartitions, message));
         }
         let added = spec.partition_count - present;
-        if !spec.assignment.is_empty() && spec.assignment.len() as i32 != added {
-            let message = format!("{added} partitions are to be added, but replicas are assigned to {}", spec.assignment.len());
-            return Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message));
-        }
-        for (position, replicas) in spec.assignment.iter().enumerate() {
-            self.check_replicas(present + position as i32, replicas)?;
+        if let Some(assignment) = &spec.assignment {
+            if assignment.len() as i64 != i64::from(added) {
+                let message = format!("{added} partitions are to be added, but replicas are assigned to {}", assignment.len());
+                return Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message));
+            }
+            for (position, replicas) in assignment.iter().enumerate() {
+                self.check_replicas(present + position as i32, replicas)?;
+            }
         }
         self.take_partitions(added)?;
         let existing: Vec<CoreId> = topic.partitions.iter().map(|partition| partition.core).collect();
-        let cores = match spec.assignment.is_empty() {
-            true => self.load.place(&existing, added as usize),
-            false => self.cores_of(&existing, &spec.assignment),
+        let cores = match &spec.assignment {
+            None => self.load.place(&existing, added as usize),
+            Some(assignment) => self.cores_of(&existing, assignment),
         };
         let new = self.new_partitions(present, &cores);
         topic.partitions.extend(new);

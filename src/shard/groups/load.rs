@@ -16,8 +16,7 @@ use crate::coordinator::{Effect, GroupConfig, GroupCoordinator, GroupId};
 use crate::io::glommio::spawn;
 use crate::io::{FileRange, clock};
 use crate::shard::Shard;
-use crate::shard::partition::{PartitionKey, ReadAnswer, ReadRequest};
-use crate::shard::reads::PlacedRead;
+use crate::shard::partition::{PartitionKey, ReadRequest};
 use crate::wire::batch::{Batch, split};
 use crate::wire::records::Records;
 
@@ -100,8 +99,7 @@ impl Shard {
     async fn find_ranges(self: &Rc<Self>, key: PartitionKey, offset: Offset) -> Result<Vec<FileRange>, LoadError> {
         let request =
             ReadRequest { key, current_leader_epoch: LeaderEpoch::UNKNOWN, offset, bytes_max: READ_BYTES_MAX, at_least_one_batch: true };
-        let answers = self.read_all(&[PlacedRead { core: self.core, request }], READ_BYTES_MAX).await;
-        let answer = answers.into_iter().next().unwrap_or_else(|| ReadAnswer::failed(ErrorCode::NotLeaderOrFollower));
+        let answer = self.read_here(request).await;
         match answer.error {
             ErrorCode::None if answer.ranges.is_empty() => Err(LoadError::Unreadable(format!("nothing can be read at offset {offset}"))),
             ErrorCode::None => Ok(answer.ranges),

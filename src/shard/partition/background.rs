@@ -21,7 +21,7 @@ impl Partition {
     /// Sends the log's waiting jobs to a helper thread, one after the other.
     pub(super) fn start_jobs(self: &Rc<Self>, shard: &Rc<Shard>) {
         let starts = self.state_mut().is_ok_and(|mut state| {
-            let starts = !state.jobs_under_way && state.log.has_jobs();
+            let starts = !state.jobs_under_way && state.gives_jobs_out() && state.log.has_jobs();
             state.jobs_under_way |= starts;
             starts
         });
@@ -37,11 +37,23 @@ impl Partition {
         self.state().is_ok_and(|state| state.jobs_under_way || state.flush.running)
     }
 
+    /// Whether a helper thread works for this log.
+    pub fn has_jobs_under_way(&self) -> bool {
+        self.state().is_ok_and(|state| state.jobs_under_way || state.swap_call.is_some())
+    }
+
+    /// Gives out no more jobs: the next core does.
+    pub fn rest(&self) {
+        if let Ok(mut state) = self.state_mut() {
+            state.is_resting = true;
+        }
+    }
+
     /// One round of jobs. Returns whether there was one.
     async fn do_jobs(&self, shard: &Rc<Shard>) -> Result<bool, ErrorCode> {
         let jobs = {
             let mut state = self.state_mut()?;
-            let jobs = state.log.take_jobs();
+            let jobs = if state.gives_jobs_out() { state.log.take_jobs() } else { Vec::new() };
             state.jobs_under_way = !jobs.is_empty();
             jobs
         };

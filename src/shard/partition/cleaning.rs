@@ -62,6 +62,9 @@ impl Partition {
     /// Begins a cleaning; `None` if there is nothing to clean any more.
     pub fn begin_cleaning(&self) -> Option<CleaningPlan> {
         let mut state = self.state_mut().ok()?;
+        if state.is_resting {
+            return None;
+        }
         let high_watermark = state.high_watermark.offset;
         state.log.begin_cleaning(high_watermark, clock::wall_ms())
     }
@@ -70,7 +73,7 @@ impl Partition {
     pub async fn swap_in(self: &Rc<Self>, shard: &Rc<Shard>, cleaned: Cleaned) -> bool {
         let swapped = {
             let Ok(mut state) = self.state_mut() else { return false };
-            if !state.log.swap_in(cleaned) {
+            if state.is_resting || !state.log.swap_in(cleaned) {
                 return false;
             }
             let call = shard.calls.open::<()>();

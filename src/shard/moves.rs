@@ -1,0 +1,106 @@
+//! Partitions on their way from one core to another of this node.
+//!
+//! Runs on the cores; `control/moves.rs` says what happens when. The log itself travels: no byte is copied, no file closed. Invariants:
+//! - while a partition is held, no core sends a record for it anywhere, so the order of a connection's batches is the same before and after;
+//! - what was sent for it before has been appended when the hold is confirmed, and is as durable as its topic asks when the log leaves;
+//! - what is held goes on when the image that names the new core is here, so nobody finds a core that does not have the partition.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::base::CoreId;
+use crate::cluster::image::MetadataImage;
+use crate::io::glommio::sleep;
+use crate::shard::calls::CallId;
+use crate::shard::partition::{Partition, PartitionKey};
+use crate::shard::{OpenedPartition, Shard, StoppedLog};
+
+/// How often a core looks whether a helper thread is done with a log that is to leave.
+const JOB_WAIT: Duration = Duration::from_millis(5);
+/// The same for a sync, for which requests wait.
+const SYNC_WAIT: Duration = Duration::from_millis(1);
+
+/// What one core holds back.
+#[derive(Default)]
+pub(super) struct Moves {
+    held: RefCell<HashSet<PartitionKey>>,
+    waiting: RefCell<Vec<CallId>>,
+}
+
+impl Shard {
+    /// Whether requests for a partition have to wait, because it is on its way to another core.
+    pub fn is_moving(&self, key: PartitionKey) -> bool {
+        let held = self.moves.held.borrow();
+        !held.is_empty() && held.contains(&key)
+    }
+
+    /// The core that owns a partition, once it is not on its way; `None`: the partition is gone. Whoever sends to that core before the next
+    /// await finds the partition there.
+    pub async fn place(&self, key: PartitionKey) -> Option<CoreId> {
+        while self.is_moving(key) {
+            let call = self.calls.open::<()>();
+            self.moves.waiting.borrow_mut().push(call.id);
+            call.await;
+        }
+        let image = self.image();
+        Some(image.topic_by_id(key.topic_id)?.partition(key.index)?.core)
+    }
+
+    /// First step, at the old core: no new work for helper threads, and waits for what they have. Requests go on.
+    pub async fn rest(self: Rc<Self>, keys: Vec<PartitionKey>) {
+        let leaving = self.open_ones(&keys);
+        leaving.iter().for_each(|partition| partition.rest());
+        while leaving.iter().any(|partition| partition.has_jobs_under_way()) {
+            sleep(JOB_WAIT).await;
+        }
+    }
+
+    /// Second step, at every core: holds requests back. Returns when what this core has sent before is done at the old cores: messages
+    /// between two cores keep their order.
+    pub async fn hold(self: Rc<Self>, keys: Vec<PartitionKey>, old_cores: Vec<CoreId>) {
+        self.moves.held.borrow_mut().extend(keys);
+        for core in old_cores {
+            self.ask(core, |_| ()).await;
+        }
+    }
+
+    /// Third step, at the old core: every append that waits for a sync is answered, then the logs leave.
+    pub async fn part_with(self: Rc<Self>, keys: Vec<PartitionKey>) -> Vec<OpenedPartition> {
+        keys.iter().for_each(|key| self.close_groups(*key));
+        let leaving = self.open_ones(&keys);
+        while leaving.iter().any(|partition| partition.has_work_under_way()) {
+            sleep(SYNC_WAIT).await;
+        }
+        let parted = keys.into_iter().filter_map(|key| {
+            let StoppedLog { log, has_work_under_way, .. } = self.give_up(key)?;
+            assert!(!has_work_under_way, "nobody is told of work that is under way when a log leaves");
+            Some(OpenedPartition { key, log })
+        });
+        parted.collect()
+    }
+
+    /// Fourth step, at the new core: the partitions lead in the epoch of `image`, which no core has seen yet.
+    pub fn take_in(self: &Rc<Self>, image: &MetadataImage, arrived: Vec<OpenedPartition>) {
+        for mut opened in arrived {
+            let topic = image.topic_by_id(opened.key.topic_id);
+            let partition = topic.and_then(|topic| topic.partition(opened.key.index)).expect("a partition that moves stays in the image");
+            opened.log.assign_leader_epoch(partition.leader_epoch);
+            self.take_over(image, opened);
+        }
+    }
+
+    /// Last step, with the image that names the new cores: what was held goes on.
+    pub(super) fn let_go(&self) {
+        self.moves.held.borrow_mut().clear();
+        for call in self.moves.waiting.take() {
+            self.calls.complete(call, Box::new(()));
+        }
+    }
+
+    /// One that could not be opened is nowhere, and moves in the image only.
+    fn open_ones(&self, keys: &[PartitionKey]) -> Vec<Rc<Partition>> {
+        keys.iter().filter_map(|key| self.partition(*key)).collect()
+    }
+}
