@@ -451,6 +451,8 @@ fn shapes_cover_only_versions_that_decode_takes() {
         (49, AlterClientQuotasRequest::VERSIONS),
         (60, DescribeClusterRequest::VERSIONS),
         (61, DescribeProducersRequest::VERSIONS),
+        (68, ConsumerGroupHeartbeatRequest::VERSIONS),
+        (69, ConsumerGroupDescribeRequest::VERSIONS),
         (75, DescribeTopicPartitionsRequest::VERSIONS),
     ];
     for (shape, (api_key, versions)) in SHAPES.iter().zip(ranges) {

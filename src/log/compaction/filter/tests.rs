@@ -2,7 +2,7 @@
 
 use super::super::transactions::AbortedTransaction;
 use super::*;
-use crate::base::LeaderEpoch;
+use crate::base::{LeaderEpoch, ProducerId};
 use crate::log::producer_state::LastRecord;
 use crate::wire::RecordBatchBuilder;
 use crate::wire::batch::{Attributes, check_stored};
