@@ -16,10 +16,9 @@ use crate::api::distinct::distinct;
 use crate::api::find_coordinator::offsets_topic;
 use crate::base::{BrokerId, ErrorCode, TopicId, TopicName};
 use crate::cluster::controller::{Command, TopicSpec};
-use crate::cluster::image::{MetadataImage, NO_LEADER, TopicImage};
+use crate::cluster::image::{MetadataImage, NO_LEADER, OFFSETS_TOPIC, TopicImage};
 use crate::io::entropy;
 use crate::shard::Shard;
-use crate::shard::groups::OFFSETS_TOPIC;
 
 pub async fn handle(shard: Rc<Shard>, version: i16, request: MetadataRequest) -> MetadataResponse {
     let (tells_topic_operations, tells_cluster_operations) =
