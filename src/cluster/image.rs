@@ -211,10 +211,6 @@ impl MetadataImage {
         self.topic_by_name.values()
     }
 
-    pub fn topic_count(&self) -> usize {
-        self.topic_by_name.len()
-    }
-
     /// Partitions of all topics.
     pub fn partition_count(&self) -> usize {
         self.topics().map(|topic| topic.partitions.len()).sum()
