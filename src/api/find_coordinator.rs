@@ -9,7 +9,8 @@ use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinator
 use kafka_protocol::protocol::StrBytes;
 
 use crate::api::distinct::distinct;
-use crate::api::groups::{group_id, text};
+use crate::api::groups::group_id;
+use crate::api::text::text;
 use crate::base::{ErrorCode, TopicId};
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::controller::{Answer, Command, Refusal, TopicSpec};
