@@ -279,6 +279,23 @@ fn an_adopted_topic_is_kept_until_somebody_says_how_long() {
     broker.wait_until(|broker| ask::list_offset(&mut broker.connect(0), "t", 0, ask::EARLIEST).offset > 0);
 }
 
+/// Kafka compacts the topic of groups, whatever else it was told: what goes by age there are offsets of groups that only read seldom.
+#[test]
+fn an_adopted_topic_of_groups_is_compacted_and_nothing_else() {
+    let directory = broker::fresh_dir();
+    {
+        let mut broker = Broker::start_in(directory.path(), &["--set", "offsets.topic.num.partitions=1"]);
+        let mut connection = broker.connect(0);
+        connection.ask(4, &FindCoordinatorRequest::default().with_coordinator_keys(vec![text("g")]));
+        broker.stop();
+    }
+    std::fs::remove_file(Path::new(directory.path()).join("metadata.pagewire")).unwrap();
+    let broker = Broker::start_in(directory.path(), &["--set", "log.retention.ms=60000"]);
+    let mut connection = broker.connect(0);
+    assert_eq!(value(&mut connection, TOPIC, "__consumer_offsets", "cleanup.policy"), ("compact".into(), 1));
+    assert_eq!(value(&mut connection, TOPIC, "__consumer_offsets", "segment.bytes"), ("104857600".into(), 1));
+}
+
 fn grow(connection: &mut Connection, name: &str, count: i32, assignment: Option<Vec<Vec<i32>>>) -> (i16, String) {
     let assignment = assignment.map(|partitions| {
         let replicas = |ids: Vec<i32>| CreatePartitionsAssignment::default().with_broker_ids(ids.into_iter().map(BrokerId).collect());

@@ -144,12 +144,17 @@ fn a_group_with_members_is_neither_reset_nor_deleted() {
     assert!(
         message.contains("busy: the group has members")
             && message.contains("nobody: there is no such group")
-            && message.contains("deleted: idle"),
+            && message.contains("done: idle"),
         "{message}"
     );
     two.iter_mut().for_each(|member| members::leave(member, "busy"));
     assert_eq!(json(&broker, "delete busy nobody --if-exists")["done"], serde_json::json!(["busy"]));
     assert_eq!(json(&broker, "list"), Value::Array(vec![]));
+    for (wrong, right) in [("list --state stabel", "Stable"), ("list --type clasic", "classic, consumer")] {
+        let (code, message) = refusal(&broker, wrong);
+        assert!(code == 2 && message.contains(right), "{wrong}: {message}");
+    }
+    assert_eq!(json(&broker, "list --state empty,STABLE --type Classic"), Value::Array(vec![]));
 }
 
 #[test]

@@ -431,7 +431,7 @@ fn the_command_line_moves_partitions_in_both_ways_of_advertising() {
         // Each partition was on one of the two cores: one of them moved once, the other twice.
         assert_eq!(epochs(&after), epochs(&before) + 3);
         for (arguments, sentence) in [
-            (["move", "t-0", "--core", "2"], "not one of this node's"),
+            (["move", "t-0", "--core", "2"], "there is no core 2: this node has cores 0 to 1"),
             (["move", "t-7", "--core", "1"], "no partition t-7"),
             (["move", "tt", "--core", "1"], "orders-3"),
         ] {

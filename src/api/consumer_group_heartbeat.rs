@@ -7,7 +7,8 @@ use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions 
 use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 
-use crate::api::groups::{Caller, ask, group_id, group_instance_id, member_id, short_text, text};
+use crate::api::groups::{Caller, ask, group_id, group_instance_id, member_id, short_text};
+use crate::api::text::text;
 use crate::base::{ErrorCode, PartitionIndex, TopicId};
 use crate::coordinator::GroupId;
 use crate::coordinator::consumer::record;

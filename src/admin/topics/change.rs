@@ -13,7 +13,7 @@ use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, Del
 
 use super::{DeletedView, Outcome, TopicsCommand};
 use crate::admin::cluster::{Cluster, TopicPartition, text, topic_name};
-use crate::admin::refusal::{AdminError, check};
+use crate::admin::refusal::{AdminError, check, done_or_refused};
 use crate::base::BrokerId;
 use crate::net::client::Client;
 
@@ -95,7 +95,7 @@ pub(super) fn delete(client: &mut Client, names: &[String], if_exists: bool) -> 
             },
         }
     }
-    if refused.is_empty() { Ok(Outcome::Done { done }) } else { Err(AdminError::Several(refused)) }
+    Ok(Outcome::Done { done: done_or_refused(done, refused)? })
 }
 
 pub(super) fn add_partitions(client: &mut Client, names: &[String], count: i32, validate_only: bool) -> Result<Outcome, AdminError> {
@@ -114,7 +114,7 @@ pub(super) fn add_partitions(client: &mut Client, names: &[String], count: i32, 
             Err(error) => refused.push(error),
         }
     }
-    if refused.is_empty() { Ok(Outcome::Done { done }) } else { Err(AdminError::Several(refused)) }
+    Ok(Outcome::Done { done: done_or_refused(done, refused)? })
 }
 
 pub(super) fn delete_records(cluster: &mut Cluster, name: &str, before: Before, partitions: &[i32]) -> Result<Outcome, AdminError> {
