@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `frames` | the few Kafka requests that both sides speak, as bytes |
 //! | `append_file` | the file that the floor appends to and serves from |
+//! | `batches` | the record batches that a run sends |
 //! | `connection` | one connection of the floor: receive, cut into frames, answer |
 //! | `floor` | the loop: one thread, epoll, no indexes, no checks but the CRC |
 //! | `light_client` | many connections driven by one thread, whole requests encoded before the run |
@@ -13,6 +14,7 @@
 //! at its end. What it does is what every broker must do for the same bytes: receive, CRC-32C, `pwrite`, answer; or find, `sendfile`.
 
 pub mod append_file;
+pub mod batches;
 pub mod connection;
 pub mod floor;
 pub mod frames;

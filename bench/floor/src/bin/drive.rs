@@ -4,9 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand};
-use pagewire::base::Timestamp;
-use pagewire::wire::builder::RecordBatchBuilder;
-use pagewire::wire::compression::Codec;
+use pagewire_floor::batches::Batch;
 use pagewire_floor::light_client::{Load, Outcome, Work, run};
 use pagewire_floor::{frames, process_time};
 
@@ -64,7 +62,7 @@ enum Command {
 
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let (batch, records_per_batch) = batch(arguments.batch_bytes, arguments.value_bytes);
+    let Batch { bytes: batch, records: records_per_batch } = Batch::of(arguments.batch_bytes, arguments.value_bytes);
     let (work, pipeline) = match arguments.work {
         Command::Ingest { pipeline, partitions } => {
             let frames = (0..partitions as i32).map(|partition| frames::produce_request(&arguments.topic, partition, 1, &batch)).collect();
@@ -112,18 +110,4 @@ fn report(outcome: &Outcome, used_ns: u64, resident_bytes: u64, records_per_batc
         },
         "server_resident_bytes": resident_bytes,
     })
-}
-
-/// A batch of about `batch_bytes`, and how many records it has.
-fn batch(batch_bytes: usize, value_bytes: usize) -> (Vec<u8>, i64) {
-    const HEADER_BYTES: usize = 61;
-    const RECORD_OVERHEAD_BYTES: usize = 10;
-    let room = batch_bytes.saturating_sub(HEADER_BYTES).max(RECORD_OVERHEAD_BYTES + 1);
-    let value_bytes = if value_bytes == 0 { room - RECORD_OVERHEAD_BYTES } else { value_bytes };
-    let count = (room / (value_bytes + RECORD_OVERHEAD_BYTES)).max(1);
-    let mut builder = RecordBatchBuilder::new(Codec::None);
-    let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis() as i64;
-    let value: Vec<u8> = (0..value_bytes).map(|at| (at * 31) as u8).collect();
-    (0..count).for_each(|_| builder.append(Timestamp(now_ms), None, Some(&value), &[]));
-    (builder.build(), count as i64)
 }
