@@ -1,14 +1,17 @@
-//! What the hot path's parts cost one by one: decode, check, encode, append.
+//! What the hot path's parts cost one by one: decode, check, encode, append; and what the largest groups cost: assign.
 //!
 //! `cargo bench` measures; `cargo test` runs each once on a tiny input, so that none can rot. One line per part: nanoseconds for one
 //! call, the median of several rounds and their spread. Compare two builds side by side, in turns, on an otherwise idle machine.
 
 #![allow(clippy::disallowed_methods)]
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use pagewire::base::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, Timestamp};
+use pagewire::base::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId};
+use pagewire::coordinator::MemberId;
+use pagewire::coordinator::consumer::assignor::{AssignmentSpec, Assignor, MemberSpec};
 use pagewire::io::clock::monotonic_ns;
 use pagewire::log::{Log, LogConfig, OpenContext};
 use pagewire::wire::batch::{BatchRules, UnverifiedBatch, Verified};
@@ -18,6 +21,7 @@ use pagewire::wire::frame::TopicReference;
 use pagewire::wire::{fetch, produce};
 
 /// How much of everything is done.
+#[derive(Clone, Copy)]
 struct Effort {
     rounds: usize,
     calls: usize,
@@ -36,6 +40,7 @@ fn main() {
     decode_produce(&effort);
     encode_fetch(&effort);
     append(&effort);
+    assign(&effort);
 }
 
 /// A batch of records with values of 100 bytes.
@@ -112,6 +117,33 @@ fn append(effort: &Effort) {
     }
     drop(log);
     std::fs::remove_dir_all(&directory).expect("the directory is ours");
+}
+
+/// One member joins a group that shares ten partitions per member, in 100 topics: what a rebalance costs the coordinator's core.
+fn assign(effort: &Effort) {
+    const TOPICS: usize = 100;
+    let members_max = effort.records.min(1000);
+    let effort = Effort { calls: effort.calls.div_ceil(1000), ..*effort };
+    let topics: Vec<TopicId> = (0..TOPICS).map(|number| TopicId([number as u8; 16])).collect();
+    let partitions_of: BTreeMap<TopicId, i32> = topics.iter().map(|topic| (*topic, (members_max / 10) as i32)).collect();
+    let cases = [(Assignor::Range, TOPICS, "alike"), (Assignor::Uniform, TOPICS, "alike"), (Assignor::Uniform, TOPICS / 2, "by halves")];
+    for (assignor, subscribed, how) in cases {
+        let member = |number: usize| {
+            let id = MemberId::new(&format!("consumer-{number:08}")).expect("the id is short");
+            let first = number % (TOPICS - subscribed + 1);
+            (id, MemberSpec { subscribed: topics[first..first + subscribed].iter().copied().collect(), ..MemberSpec::default() })
+        };
+        let mut members: BTreeMap<MemberId, MemberSpec> = (1..members_max).map(member).collect();
+        let mut before = assignor.assign(&AssignmentSpec { members: &members, partitions_of: &partitions_of });
+        for (id, member) in &mut members {
+            member.owned = before.remove(id).unwrap_or_default();
+        }
+        members.extend([member(0)]);
+        let spec = AssignmentSpec { members: &members, partitions_of: &partitions_of };
+        measure(&effort, &format!("assign {}, {} members subscribed {how}", assignor.name(), members.len()), || {
+            assert_eq!(assignor.assign(black_box(&spec)).len(), members.len());
+        });
+    }
 }
 
 fn measure(effort: &Effort, what: &str, mut act: impl FnMut()) {

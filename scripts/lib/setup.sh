@@ -36,6 +36,18 @@ setup_python() {
     stamp_write python "$requirements"
 }
 
+# kafka-python's source package, for the tests in it.
+setup_kafka_python_source() {
+    local wanted=$ROOT/tests/clients/kafka_python_source.txt
+    if stamp_is_current kafka-python-source "$wanted"; then
+        return
+    fi
+    rm -rf "$TOOLS/kafka-python-source"
+    "$TOOLS/python/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary :all: --require-hashes \
+        --dest "$TOOLS/kafka-python-source" -r "$wanted"
+    stamp_write kafka-python-source "$wanted"
+}
+
 setup_node() {
     local source=$ROOT/tests/clients/node prefix
     if stamp_is_current node "$source/package.json"; then
@@ -52,6 +64,17 @@ setup_node() {
     (cd "$TOOLS/node" && npm install --no-package-lock --no-audit --no-fund --loglevel=error)
     (cd "$TOOLS/node" && node -e 'require("kafkajs-lz4"); require("kafkajs-snappy"); require("@toondepauw/node-zstd")')
     stamp_write node "$source/package.json"
+}
+
+# The member of a group that is written in Go. Its modules stand in go.mod, their checksums in go.sum.
+setup_go() {
+    local source=$ROOT/tests/clients/go
+    if stamp_is_current go "$source"/go.mod "$source"/go.sum "$source"/*.go; then
+        return
+    fi
+    mkdir -p "$TOOLS/go"
+    (cd "$source" && go build -mod=readonly -trimpath -o "$TOOLS/go/member" .)
+    stamp_write go "$source"/go.mod "$source"/go.sum "$source"/*.go
 }
 
 setup_java() {
@@ -74,6 +97,8 @@ setup_everything() {
     mkdir -p "$TOOLS"
     setup_debian
     setup_python
+    setup_kafka_python_source
     setup_node
+    setup_go
     setup_java
 }

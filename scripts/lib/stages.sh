@@ -1,6 +1,6 @@
 # The stages of the test run, in the order in which they run; sourced by scripts/test.
 
-STAGES="setup fmt clippy unit build drivers matrix kafka-tools kafka-directory fixtures"
+STAGES="setup fmt clippy unit build drivers matrix groups kafka-python-own kafka-tools kafka-directory fixtures"
 
 stages_list() {
     cat << 'LIST'
@@ -11,6 +11,8 @@ unit             cargo test
 build            the release binaries
 drivers          each client's driver notices a wrong record of every kind
 matrix           six clients x five codecs x 100,000 messages, against 1, 2 and 4 cores, per-core and per-node
+groups           groups of each client under load: members join, leave, crash and come back, the broker restarts
+kafka-python-own kafka-python's own integration tests
 kafka-tools      Kafka's own command-line tools against a broker, its dump tool against what that broker stored
 kafka-directory  a data directory written by Apache Kafka, served by a broker and compared record by record
 fixtures         the directories in tests/fixtures, served and compared with their manifests
@@ -49,6 +51,15 @@ python_test() {
 
 stage_drivers() {
     python_test drivers_notice.py --broker "$BROKER_UNDER_TEST"
+}
+
+stage_groups() {
+    python_test group_history_notice.py
+    python_test group_matrix.py --broker "$BROKER_UNDER_TEST"
+}
+
+stage_kafka_python_own() {
+    python_test kafka_python_own.py --broker "$BROKER_UNDER_TEST"
 }
 
 stage_matrix() {

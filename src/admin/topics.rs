@@ -2,20 +2,19 @@
 //!
 //! Main thread. Invariant: what is printed with `--json` is one JSON value on standard output, and errors go elsewhere.
 
-use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
-use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
-use kafka_protocol::messages::{
-    CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, MetadataRequest, MetadataResponse, TopicName,
-};
+use kafka_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, MetadataResponse};
 use kafka_protocol::protocol::StrBytes;
 use serde::Serialize;
 
+use super::cluster::{metadata, topic_name};
+use super::refusal::{AdminError, check};
+use super::table::{Align, Table};
 use crate::base::TopicId;
-use crate::net::client::{Client, ClientError};
+use crate::net::client::Client;
 
 /// How long the broker may take for a change.
 const CHANGE_TIMEOUT_MS: i32 = 30_000;
@@ -74,15 +73,6 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().into(), value.trim().into()))
 }
 
-/// Why a command came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum TopicsError {
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error("{name}: {message}")]
-    Refused { name: String, message: String },
-}
-
 /// A topic, as `list` and `describe` show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TopicView {
@@ -123,7 +113,7 @@ pub enum Outcome {
 ///
 /// # Errors
 /// The broker cannot be asked, or it refuses.
-pub fn run(bootstrap: &str, command: &TopicsCommand) -> Result<Outcome, TopicsError> {
+pub fn run(bootstrap: &str, command: &TopicsCommand) -> Result<Outcome, AdminError> {
     let mut client = Client::connect(bootstrap)?;
     match command {
         TopicsCommand::List { internal } => {
@@ -143,18 +133,13 @@ pub fn run(bootstrap: &str, command: &TopicsCommand) -> Result<Outcome, TopicsEr
     }
 }
 
-fn metadata(client: &mut Client, names: Option<&[String]>) -> Result<MetadataResponse, ClientError> {
-    let topics = names.map(|names| names.iter().map(|name| MetadataRequestTopic::default().with_name(Some(topic_name(name)))).collect());
-    client.ask("Metadata", &MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(false))
-}
-
-fn views(answer: MetadataResponse) -> Result<Vec<TopicView>, TopicsError> {
+fn views(answer: MetadataResponse) -> Result<Vec<TopicView>, AdminError> {
     let mut topics: Vec<TopicView> = answer.topics.iter().map(view).collect::<Result<_, _>>()?;
     topics.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(topics)
 }
 
-fn view(topic: &MetadataResponseTopic) -> Result<TopicView, TopicsError> {
+fn view(topic: &MetadataResponseTopic) -> Result<TopicView, AdminError> {
     let name = topic.name.as_ref().map(|name| name.to_string()).unwrap_or_default();
     check(&name, topic.error_code, None)?;
     let mut partitions: Vec<PartitionView> = topic
@@ -174,7 +159,7 @@ fn view(topic: &MetadataResponseTopic) -> Result<TopicView, TopicsError> {
 }
 
 /// The settings a topic overrides; `None` if this broker has no DescribeConfigs.
-fn configs(client: &mut Client, name: &str) -> Result<Option<Vec<ConfigView>>, TopicsError> {
+fn configs(client: &mut Client, name: &str) -> Result<Option<Vec<ConfigView>>, AdminError> {
     if !client.knows::<DescribeConfigsRequest>() {
         return Ok(None);
     }
@@ -194,7 +179,7 @@ fn configs(client: &mut Client, name: &str) -> Result<Option<Vec<ConfigView>>, T
     Ok(Some(configs))
 }
 
-fn create(client: &mut Client, command: &TopicsCommand) -> Result<Outcome, TopicsError> {
+fn create(client: &mut Client, command: &TopicsCommand) -> Result<Outcome, AdminError> {
     let TopicsCommand::Create { name, partitions, replication_factor, configs, validate_only, if_not_exists } = command else {
         unreachable!("run() calls create() for Create only");
     };
@@ -224,7 +209,7 @@ fn create(client: &mut Client, command: &TopicsCommand) -> Result<Outcome, Topic
     Ok(Outcome::Done { done })
 }
 
-fn delete(client: &mut Client, names: &[String], if_exists: bool) -> Result<Outcome, TopicsError> {
+fn delete(client: &mut Client, names: &[String], if_exists: bool) -> Result<Outcome, AdminError> {
     // Versions up to 5 take names, later ones a state per topic; the encoder leaves out what the version does not have.
     let states = names.iter().map(|name| DeleteTopicState::default().with_name(Some(topic_name(name)))).collect();
     let newer = DeleteTopicsRequest::default().with_topics(states).with_timeout_ms(CHANGE_TIMEOUT_MS);
@@ -248,22 +233,6 @@ fn delete(client: &mut Client, names: &[String], if_exists: bool) -> Result<Outc
     refused.map_or(Ok(Outcome::Done { done }), Err)
 }
 
-fn topic_name(name: &str) -> TopicName {
-    TopicName(StrBytes::from_string(name.into()))
-}
-
-fn check(name: &str, error_code: i16, message: Option<&StrBytes>) -> Result<(), TopicsError> {
-    if error_code == 0 {
-        return Ok(());
-    }
-    let known = match error_code {
-        UNKNOWN_TOPIC_OR_PARTITION => "there is no such topic".into(),
-        code => ResponseError::try_from_code(code).map_or("unknown error".into(), |error| error.to_string()),
-    };
-    let message = message.filter(|message| !message.is_empty()).map_or(known, |message| message.to_string());
-    Err(TopicsError::Refused { name: name.into(), message: format!("{message} (error {error_code})") })
-}
-
 impl Outcome {
     /// As tables for people.
     pub fn text(&self) -> String {
@@ -281,13 +250,12 @@ impl Outcome {
 }
 
 fn list_text(topics: &[TopicView]) -> String {
-    let width = topics.iter().map(|topic| topic.name.len()).max().unwrap_or(0).max("TOPIC".len());
-    let mut text = format!("{:width$}  {:>10}  {:>8}  {}\n", "TOPIC", "PARTITIONS", "REPLICAS", "ID");
+    let mut table = Table::new([("TOPIC", Align::Left), ("PARTITIONS", Align::Right), ("REPLICAS", Align::Right), ("ID", Align::Left)]);
     for TopicView { name, id, partitions, .. } in topics {
         let replicas = partitions.iter().map(|partition| partition.replicas.len()).max().unwrap_or(0);
-        text += &format!("{name:width$}  {:>10}  {replicas:>8}  {id}\n", partitions.len());
+        table.row([name.clone(), partitions.len().to_string(), replicas.to_string(), id.clone()]);
     }
-    text
+    table.text("")
 }
 
 fn described_text(topic: &TopicView) -> String {
@@ -296,22 +264,13 @@ fn described_text(topic: &TopicView) -> String {
     for ConfigView { name, value } in topic.configs.iter().flatten() {
         text += &format!("  {name} = {}\n", value.as_deref().unwrap_or("(hidden)"));
     }
-    let rows: Vec<[String; 5]> = topic
-        .partitions
-        .iter()
-        .map(|partition| {
-            let leader = if partition.leader < 0 { "none".into() } else { partition.leader.to_string() };
-            let epoch = partition.leader_epoch.to_string();
-            [partition.partition.to_string(), leader, epoch, numbers(&partition.replicas), numbers(&partition.isr)]
-        })
-        .collect();
-    let heads = ["PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC"].map(String::from);
-    let widths: [usize; 5] = std::array::from_fn(|column| rows.iter().chain([&heads]).map(|row| row[column].len()).max().unwrap_or(0));
-    for row in [&heads].into_iter().chain(&rows) {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:>width$}"));
-        text += &format!("  {}\n", cells.collect::<Vec<_>>().join("  "));
+    let mut table = Table::new(["PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC"].map(|head| (head, Align::Right)));
+    for partition in &topic.partitions {
+        let leader = if partition.leader < 0 { "none".into() } else { partition.leader.to_string() };
+        let epoch = partition.leader_epoch.to_string();
+        table.row([partition.partition.to_string(), leader, epoch, numbers(&partition.replicas), numbers(&partition.isr)]);
     }
-    text
+    text + &table.text("  ")
 }
 
 #[cfg(test)]
@@ -357,14 +316,5 @@ mod tests {
         assert_eq!(json[0]["configs"][0]["name"], "retention.ms");
         let done: serde_json::Value = serde_json::from_str(&Outcome::Done { done: vec!["a".into()] }.json()).unwrap();
         assert_eq!(done["done"][0], "a");
-    }
-
-    #[test]
-    fn refusals_carry_the_brokers_words_or_kafkas() {
-        assert!(check("t", 0, None).is_ok());
-        let own = check("t", 40, Some(&StrBytes::from_static_str("no such setting"))).unwrap_err();
-        assert_eq!(own.to_string(), "t: no such setting (error 40)");
-        assert!(check("t", 36, None).unwrap_err().to_string().contains("(error 36)"));
-        assert!(check("t", 12_345, None).unwrap_err().to_string().contains("(error 12345)"));
     }
 }

@@ -8,7 +8,7 @@ use super::ids::{GroupId, GroupInstanceId, MemberId, PersistToken, RequestToken,
 use super::record_format::GroupRecord;
 use crate::base::ErrorCode;
 
-/// One output of [`super::ClassicGroup::step`].
+/// One output of [`super::classic::ClassicGroup::step`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Answer this request, now.

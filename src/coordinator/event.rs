@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::ids::{GroupInstanceId, MemberId, PersistToken, RequestToken, ShortText};
 use crate::base::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicName};
 
-/// One input of [`super::ClassicGroup::step`].
+/// One input of [`super::classic::ClassicGroup::step`].
 #[derive(Clone, Debug)]
 pub enum Event {
     Join {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::classic_group::{ClassicGroup, Turn};
+use super::classic::group::{ClassicGroup, Turn};
 use super::config::GroupConfig;
 use super::effect::{DeleteOffsetsResponse, Effect, JoinResponse, LeaveResponse, LeftMember, Response, SyncResponse};
 use super::event::{CommitOffsetsRequest, Event, JoinRequest, LeavingMember, TopicPartition};
@@ -98,7 +98,7 @@ impl GroupCoordinator {
     /// Takes effect at each group's next event.
     pub fn set_config(&mut self, config: GroupConfig) {
         self.config = config;
-        self.groups.values_mut().for_each(|group| group.config = config);
+        self.groups.values_mut().for_each(|group| group.set_config(config));
     }
 
     /// No group at all: nothing will ever be due.

@@ -2,8 +2,8 @@
 //!
 //! Pure functions. Invariant: an offset of a topic that a live member reads never expires.
 
+use super::classic::state::GroupState;
 use super::offsets::CommittedOffset;
-use super::state::GroupState;
 use crate::base::Timestamp;
 
 /// From when on the retention of a group's offsets counts.

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::classic::state::GroupState;
 use super::replay::Replay;
-use super::state::GroupState;
 use super::{GroupConfig, GroupCoordinator, GroupId, partition_of_group};
 use crate::base::{ErrorCode, ProducerId};
 

@@ -6,6 +6,11 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+/// Lets the calling thread of a command wait. Never on a core or the control thread.
+pub fn pause(duration: Duration) {
+    thread::sleep(duration);
+}
+
 /// Does each piece of work on a thread of its own and returns the results in order. A panic in one is a panic here.
 pub fn on_threads<W: Send, R: Send>(work: Vec<W>, act: impl Fn(W) -> R + Sync) -> Vec<R> {
     thread::scope(|scope| {

@@ -26,9 +26,14 @@ class BrokerFailed(Exception):
 
 
 def free_ports(count):
-    """The first of `count` consecutive ports that nothing listens on, below the range from which the kernel hands out ports."""
+    """The first of `count` consecutive ports that nothing listens on, below the range from which the kernel hands out ports.
+
+    PAGEWIRE_TEST_PORTS=FIRST-LAST says where to look; without it every process begins elsewhere."""
     start = 20_000 + (os.getpid() * 37) % 9_000
-    for first in range(start, start + 3_000, count):
+    end = start + 3_000
+    if given := os.environ.get("PAGEWIRE_TEST_PORTS"):
+        start, end = map(int, given.split("-"))
+    for first in range(start, end - count + 1, count):
         try:
             held = [socket.create_server(("127.0.0.1", first + index)) for index in range(count)]
         except OSError:
@@ -39,13 +44,26 @@ def free_ports(count):
     raise BrokerFailed(f"no {count} free ports in a row from {start} on")
 
 
-def metadata_brokers(port, timeout=2.0):
-    """The broker ids that Metadata (version 0, all topics) names at this port; raises OSError while nobody answers."""
+def _ask(port, key, body, timeout):
+    """The answer to a request in version 0, from its correlation id on."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
-        request = struct.pack(">hhih", 3, 0, 1, len(CLIENT_ID)) + CLIENT_ID + struct.pack(">i", 0)
+        request = struct.pack(">hhih", key, 0, 1, len(CLIENT_ID)) + CLIENT_ID + body
         connection.sendall(struct.pack(">i", len(request)) + request)
         length = struct.unpack(">i", _read_exactly(connection, 4))[0]
-        body = _read_exactly(connection, length)
+        return _read_exactly(connection, length)
+
+
+def served_versions(port, timeout=2.0):
+    """Request → its oldest and newest version, as ApiVersions says."""
+    body = _ask(port, 18, b"", timeout)
+    count = struct.unpack_from(">i", body, 6)[0]
+    rows = (struct.unpack_from(">hhh", body, 10 + 6 * index) for index in range(count))
+    return {key: (oldest, newest) for key, oldest, newest in rows}
+
+
+def metadata_brokers(port, timeout=2.0):
+    """The broker ids that Metadata (version 0, all topics) names at this port; raises OSError while nobody answers."""
+    body = _ask(port, 3, struct.pack(">i", 0), timeout)
     count = struct.unpack_from(">i", body, 4)[0]
     position, ids = 8, []
     for _ in range(count):
@@ -132,18 +150,18 @@ class Broker:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def start(kind, data_dir, cores="0", advertise="per-core", settings=None):
-    """The broker that a test was told to use: "pagewire", or "kafka", which knows neither cores nor advertising."""
+def start(kind, data_dir, cores="0", advertise="per-core", settings=None, port=None):
+    """The broker that a test was told to use: "pagewire", or "kafka", which knows neither cores nor advertising, nor takes a port."""
     if kind == "kafka":
         return start_kafka(data_dir, settings)
-    return start_pagewire(data_dir, cores, advertise, settings)
+    return start_pagewire(data_dir, cores, advertise, settings, port=port)
 
 
-def start_pagewire(data_dir, cores="0", advertise="per-core", settings=None, log_path=None, binary=None):
-    """`cores` as `serve` takes it: one executor per entry, each on the CPU it names; they listen on consecutive ports."""
+def start_pagewire(data_dir, cores="0", advertise="per-core", settings=None, log_path=None, binary=None, port=None):
+    """`cores` as `serve` takes it: one executor per entry, each on the CPU it names; they listen on consecutive ports from `port` on."""
     binary = binary or os.environ.get("PAGEWIRE_BINARY") or tools.ROOT / "target" / "release" / "pagewire"
     count = len(cores.split(","))
-    first = free_ports(count)
+    first = port or free_ports(count)
     listening = count if advertise == "per-core" else 1
     command = [str(binary), "serve", "--cores", cores, "--listen", f"127.0.0.1:{first}", "--advertise", advertise]
     command += ["--data-dir", str(data_dir)]

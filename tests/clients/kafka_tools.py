@@ -3,8 +3,7 @@
 Usage: kafka_tools.py [--broker pagewire|kafka] [--bootstrap HOST:PORT] [--groups]
 
 One JVM runs them all, one after the other. Each tool is judged by what it prints, not only by its exit code: several exit
-with 0 whatever happens. `--groups` adds what cannot work without consumer groups: ConsumerPerformance, a ConsoleConsumer
-that joins a group, ConsumerGroupCommand.
+with 0 whatever happens. `--groups` adds what works with consumer groups: `kafka_tools_groups.py`.
 """
 
 import argparse
@@ -17,39 +16,13 @@ import time
 
 import broker
 import dump_log_segments
+import kafka_tools_groups
 from drivers import Driver, StepFailed
+from kafka_tool import ToolFailed, Tools, expect
 
-TOOLS = "org.apache.kafka.tools."
 PARTITIONS = 3
 PERFORMANCE_RECORDS = 50_000
-
-
-class ToolFailed(Exception):
-    """A tool's exit code or output is not what was expected."""
-
-
-class Tools:
-    """Kafka's tools, bound to one broker and one JVM."""
-
-    def __init__(self, java, bootstrap, scratch):
-        self.java = java
-        self.bootstrap = bootstrap
-        self.scratch = scratch
-
-    def run(self, tool, *arguments, expect_code=0, standard_input=""):
-        """Runs org.apache.kafka.tools.<tool> and returns what it printed."""
-        output = self.scratch / "tool.txt"
-        arguments = ["--bootstrap-server", self.bootstrap, *arguments]
-        code = self.java.tool(TOOLS + tool, arguments, output, standard_input)
-        printed = output.read_text(errors="replace")
-        if code != expect_code:
-            raise ToolFailed(f"{tool}: exit code expected {expect_code}, came {code}: {printed[-800:]}")
-        return printed
-
-
-def expect(condition, what, printed):
-    if not condition:
-        raise ToolFailed(f"expected {what}, came: {printed[-800:]}")
+SETTINGS = {"group.initial.rebalance.delay.ms": "0"}
 
 
 def api_versions(tools):
@@ -148,21 +121,18 @@ def delete_topic(tools):
     expect("does not exist" in printed, "the deleted topic not to exist", printed)
 
 
-def groups(tools):
-    """What joins a group."""
-    arguments = ("--topic", "tools", "--num-records", PERFORMANCE_RECORDS, "--group", "performance", "--timeout", "30000")
-    printed = tools.run("ConsumerPerformance", *arguments)
-    expect(re.search(r"^\d{4}-\d\d-\d\d .*, [5-9]\d{4,}, ", printed, re.M), f"at least {PERFORMANCE_RECORDS} records", printed)
-    arguments = ("--topic", "tools", "--group", "console", "--from-beginning", "--max-messages", "10")
-    printed = tools.run("consumer.ConsoleConsumer", *arguments)
-    expect("Processed a total of 10 messages" in printed, "ten records through a group", printed)
-    printed = tools.run("consumer.group.ConsumerGroupCommand", "--list")
-    expect({"performance", "console"} <= set(printed.split()), "both groups in the list", printed)
-    printed = tools.run("consumer.group.ConsumerGroupCommand", "--describe", "--group", "console", "--offsets")
-    expect(re.search(r"^console\s+tools\s+\d\s+\d+\s+\d+\s+\d+", printed, re.M), "committed offsets of the group", printed)
-
-
 CHECKS = (api_versions, create_topics, list_and_describe, console_producer_and_consumer, get_offsets, producer_performance, delete_topic)
+
+
+def dump_log(tools):
+    """Kafka's dump tool finds nothing wrong in any segment or index."""
+    dump_options = dump_log_segments.parse_arguments([str(tools.data_dir)])
+    count, offending = dump_log_segments.check(tools.data_dir, tools.java, dump_options, tools.scratch)
+    expect(count and not offending, "segments without a complaint", "\n".join(offending[:50]) or f"{count} segments")
+
+
+# What is looked at when the broker is stopped.
+STORED_CHECKS = (dump_log,)
 
 
 def run_checks(tools, checks):
@@ -186,7 +156,7 @@ def main():
     parser.add_argument("--bootstrap", help="a broker that runs already; its files are not looked at")
     parser.add_argument("--groups", action="store_true", help="also the tools that join a consumer group")
     options = parser.parse_args()
-    checks = CHECKS + ((groups,) if options.groups else ())
+    checks = CHECKS + (kafka_tools_groups.CHECKS if options.groups else ())
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="pagewire-tools-"))
     failed = 1
     try:
@@ -194,16 +164,16 @@ def main():
             if options.bootstrap:
                 passed, failed = run_checks(Tools(java, options.bootstrap, scratch), checks)
             else:
-                running = broker.start(options.broker, scratch / "data", cores="0,1", advertise="per-core")
+                running = broker.start(options.broker, scratch / "data", cores="0,1", advertise="per-core", settings=SETTINGS)
+                tools = Tools(java, running.bootstrap, scratch)
                 try:
-                    passed, failed = run_checks(Tools(java, running.bootstrap, scratch), checks)
+                    passed, failed = run_checks(tools, checks)
                     running.stop()
                 finally:
                     running.kill()
-                dump_options = dump_log_segments.parse_arguments([str(running.data_dir)])
-                count, offending = dump_log_segments.check(running.data_dir, java, dump_options, scratch)
-                print("\n".join(offending[:50]) or f"  dump_log_segments: {count} segments")
-                passed, failed = (passed, failed + 1) if offending or not count else (passed + 1, failed)
+                tools.data_dir = running.data_dir
+                stored_passed, stored_failed = run_checks(tools, STORED_CHECKS + (kafka_tools_groups.STORED_CHECKS if options.groups else ()))
+                passed, failed = passed + stored_passed, failed + stored_failed
     finally:
         if failed:
             print(f"logs are in {scratch}")

@@ -15,6 +15,11 @@ def java_command(heap="1g"):
     return ["java", f"-Xmx{heap}", "-XX:TieredStopAtLevel=4", "-XX:+UseParallelGC", log_settings, "-cp", class_path]
 
 
+def java_member_command():
+    """A small JVM that starts quickly, for one member of a group; the caller appends class and arguments."""
+    return [part for part in java_command("128m") if not part.startswith("-XX:")] + ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+
+
 def python():
     """The interpreter of the virtual environment that holds the Python clients."""
     return str(FOLDER / "python" / "bin" / "python")

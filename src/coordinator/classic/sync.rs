@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::classic_group::{ClassicGroup, Turn};
-use super::effect::{Response, SyncResponse};
-use super::event::SyncRequest;
-use super::ids::{MemberId, RequestToken, ShortText};
+use super::group::{ClassicGroup, Turn};
 use super::state::GroupState;
 use super::write::PendingWrite;
 use crate::base::ErrorCode;
+use crate::coordinator::effect::{Response, SyncResponse};
+use crate::coordinator::event::SyncRequest;
+use crate::coordinator::ids::{MemberId, RequestToken, ShortText};
 
 impl ClassicGroup {
     pub(super) fn sync(&mut self, token: RequestToken, request: SyncRequest, turn: &mut Turn) {

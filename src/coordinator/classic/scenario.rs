@@ -6,16 +6,15 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::effect::{Effect, JoinResponse, Response, SyncResponse};
-use super::event::{
+use super::subscription;
+use super::{ClassicGroup, GroupState};
+use crate::base::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicName};
+use crate::coordinator::effect::{Effect, JoinResponse, Response, SyncResponse};
+use crate::coordinator::event::{
     CommitOffsetsRequest, Event, HeartbeatRequest, JoinRequest, LeavingMember, OffsetToCommit, Protocol, SyncRequest, TopicPartition,
 };
-use super::record_format::GroupRecord;
-use super::subscription;
-use super::{
-    ClassicGroup, GroupConfig, GroupCoordinator, GroupId, GroupInstanceId, GroupState, MemberId, PersistToken, RequestToken, ShortText,
-};
-use crate::base::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicName};
+use crate::coordinator::record_format::GroupRecord;
+use crate::coordinator::{GroupConfig, GroupCoordinator, GroupId, GroupInstanceId, MemberId, PersistToken, RequestToken, ShortText};
 
 pub struct Scenario {
     pub coordinator: GroupCoordinator,

@@ -5,15 +5,15 @@
 
 use std::collections::BTreeSet;
 
-use super::classic_group::{ClassicGroup, Turn};
-use super::effect::{DeleteOffsetsResponse, JoinResponse, Response};
-use super::event::TopicPartition;
-use super::ids::RequestToken;
-use super::offset_expiry::{has_expired, retention_start};
-use super::record_format::GroupRecord;
+use super::group::{ClassicGroup, Turn};
 use super::state::GroupState;
 use super::write::{PendingWrite, group_write_error};
 use crate::base::{ErrorCode, TopicName};
+use crate::coordinator::effect::{DeleteOffsetsResponse, JoinResponse, Response};
+use crate::coordinator::event::TopicPartition;
+use crate::coordinator::ids::RequestToken;
+use crate::coordinator::offset_expiry::{has_expired, retention_start};
+use crate::coordinator::record_format::GroupRecord;
 
 impl ClassicGroup {
     pub(super) fn delete_offsets(&mut self, token: RequestToken, partitions: Vec<TopicPartition>, turn: &mut Turn) {
@@ -141,7 +141,7 @@ impl ClassicGroup {
     }
 
     /// The state is Dead and the tombstones are written: the coordinator may forget the group.
-    pub(super) fn is_gone(&self) -> bool {
+    pub fn is_gone(&self) -> bool {
         self.state == GroupState::Dead && self.writes.is_empty()
     }
 

@@ -2,15 +2,15 @@
 //!
 //! Invariant: an offset is visible and acknowledged only once its record is written.
 
-use super::classic_group::{ClassicGroup, Turn};
-use super::effect::Response;
-use super::event::{CommitOffsetsRequest, OffsetToCommit, TopicPartition};
-use super::ids::RequestToken;
-use super::offsets::CommittedOffset;
-use super::record_format::GroupRecord;
+use super::group::{ClassicGroup, Turn};
 use super::state::GroupState;
 use super::write::PendingWrite;
 use crate::base::{ErrorCode, Timestamp};
+use crate::coordinator::effect::Response;
+use crate::coordinator::event::{CommitOffsetsRequest, OffsetToCommit, TopicPartition};
+use crate::coordinator::ids::RequestToken;
+use crate::coordinator::offsets::CommittedOffset;
+use crate::coordinator::record_format::GroupRecord;
 
 impl ClassicGroup {
     pub(super) fn commit_offsets(&mut self, token: RequestToken, request: CommitOffsetsRequest, turn: &mut Turn) {

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::event::{JoinRequest, Protocol};
-use super::ids::{GroupInstanceId, MemberId, RequestToken, ShortText};
-use super::record_format::MemberMetadata;
+use crate::coordinator::event::{JoinRequest, Protocol};
+use crate::coordinator::ids::{GroupInstanceId, MemberId, RequestToken, ShortText};
+use crate::coordinator::record_format::MemberMetadata;
 
 #[derive(Clone, Debug)]
 pub struct Member {

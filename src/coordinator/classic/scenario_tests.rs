@@ -1,13 +1,14 @@
 //! The rules of the protocol, one story each.
 
-use super::effect::{LeaveResponse, LeftMember, Response};
-use super::event::{CommitOffsetsRequest, Event, HeartbeatRequest, JoinRequest, LeavingMember, OffsetToCommit, SyncRequest};
-use super::record_format::GroupRecord;
+use super::GroupState;
 use super::scenario::{
     Scenario, commit_request, join_request, protocol, rejoin_request, static_request, sync_request, text, topic_partition,
 };
-use super::{GroupConfig, GroupId, GroupInstanceId, GroupState, MemberId, RequestToken};
 use crate::base::ErrorCode;
+use crate::coordinator::effect::{LeaveResponse, LeftMember, Response};
+use crate::coordinator::event::{CommitOffsetsRequest, Event, HeartbeatRequest, JoinRequest, LeavingMember, OffsetToCommit, SyncRequest};
+use crate::coordinator::record_format::GroupRecord;
+use crate::coordinator::{GroupConfig, GroupId, GroupInstanceId, MemberId, RequestToken};
 
 fn instance() -> GroupInstanceId {
     GroupInstanceId::new("i").unwrap()
@@ -561,7 +562,7 @@ fn an_unloaded_coordinator_answers_everybody() {
     scenario.holds_writes = true;
     let commit = scenario.commit(&b, 2, "read", 1);
     let join = scenario.join(rejoin_request("a", &a));
-    let coordinator = std::mem::replace(&mut scenario.coordinator, super::GroupCoordinator::new(GroupConfig::default()));
+    let coordinator = std::mem::replace(&mut scenario.coordinator, crate::coordinator::GroupCoordinator::new(GroupConfig::default()));
     let effects = coordinator.unload(scenario.now_ms);
     scenario.perform(effects);
     assert_eq!((scenario.committed(commit), scenario.joined(join).error), (ErrorCode::NotCoordinator, ErrorCode::NotCoordinator));

@@ -3,13 +3,13 @@
 //! Invariants: the barrier always has a timer, so it ends; `generation_id` rises by one at each end; after it, every parked
 //! JoinGroup has been answered.
 
-use super::classic_group::{ClassicGroup, Turn};
-use super::config::BARRIER_RETRY_MS_MIN;
-use super::effect::{JoinResponse, Response};
-use super::ids::MemberId;
+use super::group::{ClassicGroup, Turn};
 use super::state::GroupState;
 use super::write::PendingWrite;
 use crate::base::ErrorCode;
+use crate::coordinator::config::BARRIER_RETRY_MS_MIN;
+use crate::coordinator::effect::{JoinResponse, Response};
+use crate::coordinator::ids::MemberId;
 
 /// When the barrier is looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::effect::{JoinResponse, Response, SyncResponse};
-use super::event::{CommitOffsetsRequest, Event, HeartbeatRequest, JoinRequest, LeavingMember, SyncRequest};
+use super::GroupState;
 use super::scenario::{Scenario, commit_request, join_request, protocol};
-use super::{GroupConfig, GroupInstanceId, GroupState, MemberId, RequestToken};
 use crate::base::ErrorCode;
+use crate::coordinator::effect::{JoinResponse, Response, SyncResponse};
+use crate::coordinator::event::{CommitOffsetsRequest, Event, HeartbeatRequest, JoinRequest, LeavingMember, SyncRequest};
+use crate::coordinator::{GroupConfig, GroupInstanceId, MemberId, RequestToken};
 
 const SEEDS: u64 = 400;
 const STEPS: usize = 400;

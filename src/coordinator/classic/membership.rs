@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{JoinRequest, Protocol};
-use super::ids::{GroupInstanceId, MemberId, RequestToken, ShortText};
 use super::member::{Member, distinct};
 use crate::base::ErrorCode;
+use crate::coordinator::event::{JoinRequest, Protocol};
+use crate::coordinator::ids::{GroupInstanceId, MemberId, RequestToken, ShortText};
 
 #[derive(Clone, Debug, Default)]
 pub struct Membership {

@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::classic_group::{ClassicGroup, Turn};
-use super::effect::{DeleteOffsetsResponse, Effect, JoinResponse, Response};
-use super::event::TopicPartition;
-use super::ids::{MemberId, PersistToken, RequestToken};
+use super::group::{ClassicGroup, Turn};
 use super::membership::Terms;
-use super::offsets::CommittedOffset;
-use super::record_format::GroupRecord;
 use super::state::GroupState;
 use crate::base::ErrorCode;
+use crate::coordinator::effect::{DeleteOffsetsResponse, Effect, JoinResponse, Response};
+use crate::coordinator::event::TopicPartition;
+use crate::coordinator::ids::{MemberId, PersistToken, RequestToken};
+use crate::coordinator::offsets::CommittedOffset;
+use crate::coordinator::record_format::GroupRecord;
 
 /// What to do when a write is done.
 #[derive(Clone, Debug)]

@@ -3,12 +3,12 @@
 //! Invariants: `next_deadline_ms()` is never later than any timer of the group; a heartbeat moves a session without looking at
 //! the other members, so the deadline may be early and is put right at the next tick; a timer that is due fires once.
 
-use super::classic_group::{ClassicGroup, Turn};
-use super::effect::Response;
-use super::event::HeartbeatRequest;
-use super::ids::{MemberId, RequestToken};
+use super::group::{ClassicGroup, Turn};
 use super::state::GroupState;
 use crate::base::ErrorCode;
+use crate::coordinator::effect::Response;
+use crate::coordinator::event::HeartbeatRequest;
+use crate::coordinator::ids::{MemberId, RequestToken};
 
 /// One timer of a group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

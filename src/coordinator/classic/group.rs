@@ -9,18 +9,18 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::barrier::JoinTimer;
-use super::config::GroupConfig;
-use super::effect::{Effect, Response};
-use super::event::Event;
-use super::ids::{GroupId, MemberId, PersistToken, RequestToken, ShortText};
 use super::member::Member;
 use super::membership::Membership;
-use super::offsets::Offsets;
-use super::record_format::{GroupMetadata, GroupRecord, MemberMetadata};
 use super::state::GroupState;
 use super::subscription::{CONSUMER_PROTOCOL_TYPE, collect_topics};
 use super::write::PendingWrite;
 use crate::base::Timestamp;
+use crate::coordinator::config::GroupConfig;
+use crate::coordinator::effect::{Effect, Response};
+use crate::coordinator::event::Event;
+use crate::coordinator::ids::{GroupId, MemberId, PersistToken, RequestToken, ShortText};
+use crate::coordinator::offsets::Offsets;
+use crate::coordinator::record_format::{GroupMetadata, GroupRecord, MemberMetadata};
 
 /// A group. See the module's documentation.
 #[derive(Debug)]
@@ -56,13 +56,13 @@ pub struct ClassicGroup {
 
 /// One call of `step`: the time, and the effects so far.
 #[derive(Debug)]
-pub(super) struct Turn {
-    pub(super) now_ms: i64,
-    pub(super) effects: Vec<Effect>,
+pub(in crate::coordinator) struct Turn {
+    pub(in crate::coordinator) now_ms: i64,
+    pub(in crate::coordinator) effects: Vec<Effect>,
 }
 
 impl Turn {
-    pub(super) fn respond(&mut self, token: RequestToken, response: Response) {
+    pub(in crate::coordinator) fn respond(&mut self, token: RequestToken, response: Response) {
         self.effects.push(Effect::Respond { token, response });
     }
 }
@@ -136,6 +136,11 @@ impl ClassicGroup {
     /// When the next [`Event::Tick`] is of use, in the clock of `step`. May be early, never late.
     pub fn next_deadline_ms(&self) -> Option<i64> {
         self.wake_at_ms
+    }
+
+    /// Takes effect at the next event.
+    pub fn set_config(&mut self, config: GroupConfig) {
+        self.config = config;
     }
 
     pub fn id(&self) -> &GroupId {

@@ -2,12 +2,12 @@
 //!
 //! Invariant: however many leave in one request, at most one rebalance starts.
 
-use super::classic_group::{ClassicGroup, Turn};
-use super::effect::{LeaveResponse, LeftMember, Response};
-use super::event::LeavingMember;
-use super::ids::RequestToken;
+use super::group::{ClassicGroup, Turn};
 use super::state::GroupState;
 use crate::base::ErrorCode;
+use crate::coordinator::effect::{LeaveResponse, LeftMember, Response};
+use crate::coordinator::event::LeavingMember;
+use crate::coordinator::ids::RequestToken;
 
 impl ClassicGroup {
     pub(super) fn leave(&mut self, token: RequestToken, members: Vec<LeavingMember>, turn: &mut Turn) {

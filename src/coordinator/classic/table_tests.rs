@@ -4,12 +4,13 @@
 //! PreparingRebalance `a` has rejoined and `b` has not. In Dead the group's tombstones are on their way to the log.
 //! A cell is `answer > next state` (by its initial); `-` is "no answer yet", and `+n` counts other requests answered as well.
 
-use super::effect::Response;
-use super::event::{Event, HeartbeatRequest, JoinRequest, LeavingMember};
+use super::GroupState;
 use super::scenario::{
     Scenario, commit_request, join_request, protocol, rejoin_request, static_request, sync_request, text, topic_partition,
 };
-use super::{GroupState, MemberId};
+use crate::coordinator::MemberId;
+use crate::coordinator::effect::Response;
+use crate::coordinator::event::{Event, HeartbeatRequest, JoinRequest, LeavingMember};
 
 /// Columns: Empty, PreparingRebalance, CompletingRebalance, Stable, Dead.
 #[rustfmt::skip]
@@ -142,7 +143,7 @@ fn cell(state: GroupState, index: usize) -> (&'static str, String) {
     let mut stage = stage(state);
     let (name, event) = events(&mut stage).swap_remove(index);
     let scenario = &mut stage.scenario;
-    let token = super::RequestToken(scenario.token().0 - 1);
+    let token = crate::coordinator::RequestToken(scenario.token().0 - 1);
     let answered = scenario.answers.len();
     scenario.step(event);
     let answer = scenario.answers.get(&token).map_or("-".to_owned(), code);

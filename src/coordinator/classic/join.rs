@@ -2,14 +2,14 @@
 //!
 //! Invariant: every JoinGroup is answered at once or parked on a member, never both.
 
-use super::classic_group::{ClassicGroup, Turn};
-use super::effect::{JoinResponse, JoinedMember, Response};
-use super::event::JoinRequest;
-use super::ids::{GroupInstanceId, MemberId, RequestToken};
+use super::group::{ClassicGroup, Turn};
 use super::member::Member;
 use super::state::GroupState;
 use super::write::{FormerMember, PendingWrite};
 use crate::base::ErrorCode;
+use crate::coordinator::effect::{JoinResponse, JoinedMember, Response};
+use crate::coordinator::event::JoinRequest;
+use crate::coordinator::ids::{GroupInstanceId, MemberId, RequestToken};
 
 impl ClassicGroup {
     pub(super) fn join(&mut self, token: RequestToken, request: JoinRequest, turn: &mut Turn) {

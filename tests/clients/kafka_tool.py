@@ -1,0 +1,50 @@
+"""How the steps of `kafka_tools.py` run one of Kafka's command-line tools and say what they expected of it."""
+
+import subprocess
+
+import tools
+
+TOOLS = "org.apache.kafka.tools."
+ALONE_SECONDS_MAX = 120
+
+
+class ToolFailed(Exception):
+    """A tool's exit code or output is not what was expected."""
+
+
+class Tools:
+    """Kafka's tools, bound to one broker and one JVM. `scratch` is a folder for files that tools write or read; in `notes` a step
+    leaves what a later one has to find."""
+
+    def __init__(self, java, bootstrap, scratch):
+        self.java = java
+        self.bootstrap = bootstrap
+        self.scratch = scratch
+        self.notes = {}
+        self.data_dir = None  # known when the broker is stopped
+
+    def run(self, tool, *arguments, expect_code=0, standard_input=""):
+        """Runs org.apache.kafka.tools.<tool> against the broker and returns what it printed."""
+        return self.run_offline(tool, "--bootstrap-server", self.bootstrap, *arguments, expect_code=expect_code, standard_input=standard_input)
+
+    def run_offline(self, tool, *arguments, expect_code=0, standard_input=""):
+        """The same for a tool that needs no broker."""
+        output = self.scratch / "tool.txt"
+        code = self.java.tool(TOOLS + tool, arguments, output, standard_input)
+        printed = output.read_text(errors="replace")
+        if code != expect_code:
+            raise ToolFailed(f"{tool}: exit code expected {expect_code}, came {code}: {printed[-800:]}")
+        return printed
+
+    def run_alone(self, tool, *arguments):
+        """The same in a JVM of its own, for a tool whose last word is said when its JVM ends. Only standard output is returned."""
+        command = tools.java_member_command() + [TOOLS + tool, "--bootstrap-server", self.bootstrap, *map(str, arguments)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=ALONE_SECONDS_MAX)
+        if done.returncode != 0:
+            raise ToolFailed(f"{tool}: exit code {done.returncode}: {done.stderr[-800:].decode(errors='replace')}")
+        return done.stdout.decode()
+
+
+def expect(condition, what, printed):
+    if not condition:
+        raise ToolFailed(f"expected {what}, came: {printed[-800:]}")
