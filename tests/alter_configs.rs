@@ -16,8 +16,8 @@ use kafka_protocol::messages::incremental_alter_configs_request::{
 use kafka_protocol::messages::{
     AlterConfigsRequest, BrokerId, CreatePartitionsRequest, DescribeConfigsRequest, FindCoordinatorRequest, IncrementalAlterConfigsRequest,
 };
-use kafka_protocol::protocol::StrBytes;
 
+use broker::ask::text;
 use broker::{Broker, Connection, ask};
 
 const TOPIC: i8 = 2;
@@ -30,10 +30,6 @@ const MESSAGE_TOO_LARGE: i16 = 10;
 const INVALID_CONFIG: i16 = 40;
 const INVALID_REQUEST: i16 = 42;
 const POLICY_VIOLATION: i16 = 44;
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.into())
-}
 
 type Operation<'a> = (&'a str, i8, Option<&'a str>);
 

@@ -17,11 +17,12 @@ use kafka_protocol::messages::{
     ApiVersionsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, DeleteGroupsRequest,
     DescribeGroupsRequest, FindCoordinatorRequest, GroupId, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, TopicName,
 };
-use kafka_protocol::protocol::{Request, StrBytes};
+use kafka_protocol::protocol::Request;
 use pagewire::api::versions;
 use pagewire::base::ErrorCode;
 use uuid::Uuid;
 
+use broker::ask::text;
 use broker::{Broker, Connection, PATIENCE, ask};
 
 const NONE: i16 = 0;
@@ -41,10 +42,6 @@ fn served<R: Request>() -> RangeInclusive<i16> {
 
 fn newest<R: Request>() -> i16 {
     *served::<R>().end()
-}
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.into())
 }
 
 fn group(name: &str) -> GroupId {

@@ -5,35 +5,13 @@
 
 mod broker;
 
-use std::process::{Command, Output};
+use std::process::Command;
 
+use broker::command::{json, refusal, said};
 use broker::{Broker, ask, pagewire, pagewire_load};
 use serde_json::Value;
 
 const START: [&str; 2] = ["--set", "log.retention.ms=7200000"];
-
-fn run(broker: &Broker, arguments: &str) -> Output {
-    let line = arguments.split(' ').chain(["--bootstrap"]);
-    Command::new(pagewire()).args(line).arg(broker.address(0).to_string()).output().expect("the command was built")
-}
-
-/// What a command that must succeed prints.
-fn said(broker: &Broker, arguments: &str) -> String {
-    let output = run(broker, arguments);
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("it is text")
-}
-
-fn json(broker: &Broker, arguments: &str) -> Value {
-    serde_json::from_str(&said(broker, &format!("{arguments} --json"))).expect("it is JSON")
-}
-
-/// What a command that must fail says, with its exit code.
-fn refusal(broker: &Broker, arguments: &str) -> (i32, String) {
-    let output = run(broker, arguments);
-    assert!(output.stdout.is_empty());
-    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).trim().to_owned())
-}
 
 fn broker_with_topic() -> Broker {
     let broker = Broker::start(&START);

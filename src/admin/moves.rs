@@ -6,15 +6,12 @@
 use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::{AlterPartitionReassignmentsRequest, BrokerId};
 
-use super::cluster::topic_name;
+use super::cluster::{CHANGE_TIMEOUT_MS, topic_name};
 use super::refusal::{AdminError, check, done_or_refused};
 use super::topics::Outcome;
 use crate::base::{CoreId, PartitionIndex, TopicName};
 use crate::cluster::controller::replica_of_core;
 use crate::net::client::Client;
-
-/// How long the broker may take for a change.
-const CHANGE_TIMEOUT_MS: i32 = 30_000;
 
 /// One partition as people and directories write it: `orders-3`.
 #[derive(Clone, Debug, PartialEq, Eq)]

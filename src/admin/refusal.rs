@@ -5,13 +5,20 @@
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
+use crate::base::ErrorCode;
 use crate::net::client::ClientError;
 
-const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
-const NON_EMPTY_GROUP: i16 = 68;
-const GROUP_ID_NOT_FOUND: i16 = 69;
-/// LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR.
-const TRANSIENT: [i16; 5] = [5, 6, 14, 15, 16];
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = ErrorCode::UnknownTopicOrPartition.code();
+const NON_EMPTY_GROUP: i16 = ErrorCode::NonEmptyGroup.code();
+const GROUP_ID_NOT_FOUND: i16 = ErrorCode::GroupIdNotFound.code();
+/// What passes by itself.
+const TRANSIENT: [ErrorCode; 5] = [
+    ErrorCode::LeaderNotAvailable,
+    ErrorCode::NotLeaderOrFollower,
+    ErrorCode::CoordinatorLoadInProgress,
+    ErrorCode::CoordinatorNotAvailable,
+    ErrorCode::NotCoordinator,
+];
 
 /// Why an admin command came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +47,7 @@ impl AdminError {
 
     /// Whether the same question may find another answer a moment later.
     pub fn is_transient(&self) -> bool {
-        self.code().is_some_and(|code| TRANSIENT.contains(&code))
+        self.code().is_some_and(|code| TRANSIENT.iter().any(|transient| transient.code() == code))
     }
 }
 
