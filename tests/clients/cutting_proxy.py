@@ -11,9 +11,8 @@ It reads requests and answers frame by frame and does one of these to some of th
 | `kill` | like `after`, and the broker is killed before the client may come back |
 | `stop` | like `after`, and the broker is stopped in good order before the client may come back |
 
-`begin` takes a script of cuts. One Produce request at a time gets the first one that is left, and it stays first until it has been done: a
-client that sends a batch again until it is acknowledged cannot come past any of them. After the script the cuts of the table's upper half
-come by chance. All other bytes pass as they are. One thread per direction and connection; everything stays on loopback.
+`begin` takes a script of cuts, and those that may come by chance after it. One Produce request at a time gets the first one that is left, and it stays first until it has been done: a
+client that sends a batch again until it is acknowledged cannot come past any of them. All other bytes pass as they are. One thread per direction and connection; everything stays on loopback.
 """
 
 import collections
@@ -24,7 +23,6 @@ import threading
 import time
 
 PRODUCE = 0
-CUTS = ("before", "inside", "after", "answer")
 RESTARTS = ("kill", "stop")
 
 
@@ -37,7 +35,7 @@ class CuttingProxy:
         self.share_cut = 0.2
         self.delay_seconds_max = 0.05
         self.lock = threading.Lock()
-        self.begin(())
+        self.begin((), ())
         self.is_cutting = False
         self.listeners = [socket.create_server(("127.0.0.1", port)) for port in ports]
         for listener, target in zip(self.listeners, targets):
@@ -47,9 +45,10 @@ class CuttingProxy:
         for listener in self.listeners:
             listener.close()
 
-    def begin(self, script):
-        """Cuts from now on, these first."""
+    def begin(self, script, by_chance):
+        """Cuts from now on."""
         with self.lock:
+            self.by_chance = by_chance
             self.script = collections.deque(script)
             self.is_under_way = False  # the script's first cut has its request
             self.done = collections.Counter()
@@ -86,7 +85,7 @@ class CuttingProxy:
                     self.is_under_way = True
                     chosen = self.script[0], True
             elif self.is_cutting and self.random.random() < self.share_cut:
-                chosen = self.random.choice(CUTS), False
+                chosen = self.random.choice(self.by_chance), False
         time.sleep(delay)
         return chosen
 

