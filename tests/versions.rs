@@ -21,6 +21,7 @@ use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, D
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_producers_request::TopicRequest as DescribeProducersTopic;
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::incremental_alter_configs_request::{
@@ -35,19 +36,22 @@ use kafka_protocol::messages::{
     AlterClientQuotasRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest, ApiVersionsRequest, ApiVersionsResponse, BrokerId,
     CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
     DescribeClientQuotasRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
-    DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest,
-    MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest,
-    ResponseHeader, SyncGroupRequest, TransactionalId,
+    DescribeProducersRequest, DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest,
+    ListPartitionReassignmentsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, ResponseHeader, SyncGroupRequest, TransactionalId,
 };
 use kafka_protocol::protocol::{Decodable, Request, StrBytes};
 use pagewire::api::versions::{self, APIS};
+use pagewire::base::{ProducerId, Timestamp};
+use pagewire::wire::{Codec, RecordBatchBuilder};
 use uuid::Uuid;
 
 use broker::connection::{frame, frame_around};
 use broker::{Broker, Connection, ask};
 
 const UNSUPPORTED_VERSION: i16 = 35;
+const INVALID_REQUEST: i16 = 42;
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const UNKNOWN_TOPIC_ID: i16 = 100;
 /// The first versions that call topics by id only.
@@ -102,6 +106,7 @@ fn every_row_of_the_table_is_asked() {
         ListPartitionReassignmentsRequest::KEY,
         DescribeClientQuotasRequest::KEY,
         AlterClientQuotasRequest::KEY,
+        DescribeProducersRequest::KEY,
         DeleteRecordsRequest::KEY,
         DescribeLogDirsRequest::KEY,
         DescribeTopicPartitionsRequest::KEY,
@@ -484,6 +489,15 @@ fn init_producer_id() {
             let answer = connection.ask(version, &request);
             assert_eq!((answer.error_code, answer.producer_epoch), (0, 0), "version {version}");
             assert!(answer.producer_id.0 >= 0 && given.insert(answer.producer_id.0), "an id is given once");
+            if version >= 3 {
+                // KIP-360: without a transactional id an id that the producer has changes nothing, but half of one is an error.
+                let known = request.clone().with_producer_id(answer.producer_id);
+                let fresh = connection.ask(version, &known.clone().with_producer_epoch(0));
+                assert_eq!((fresh.error_code, fresh.producer_epoch), (0, 0), "version {version}");
+                assert!(given.insert(fresh.producer_id.0), "a new id, not a new epoch");
+                assert_eq!(connection.ask(version, &known).error_code, INVALID_REQUEST);
+                assert_eq!(connection.ask(version, &request.clone().with_producer_epoch(0)).error_code, INVALID_REQUEST);
+            }
             let transactional = request.with_transactional_id(Some(TransactionalId(text("x")))).with_transaction_timeout_ms(1000);
             let answer = connection.ask(version, &transactional);
             assert!(answer.error_code != 0 && answer.producer_id.0 == -1, "transactions are not served");
@@ -695,6 +709,30 @@ fn describe_cluster() {
         assert_eq!(ports, broker.ports);
         if version >= 1 {
             assert_ne!(connection.ask(version, &request.with_endpoint_type(2)).error_code, 0, "no controllers here");
+        }
+    }
+}
+
+#[test]
+fn describe_producers() {
+    let (_broker, mut connection, _) = broker_with_a_topic();
+    for partition in 0..2 {
+        let batch = RecordBatchBuilder::new(Codec::None).producer(ProducerId(9000 + i64::from(partition)), 3, 0);
+        let batch = batch.record(Timestamp(ask::now_ms()), None, Some(b"x")).record(Timestamp(ask::now_ms()), None, Some(b"y"));
+        assert_eq!(ask::produce(&mut connection, "t", partition, &batch.build()).error_code, 0);
+    }
+    for version in served::<DescribeProducersRequest>() {
+        let topic = |name| DescribeProducersTopic::default().with_name(ask::topic_name(name)).with_partition_indexes(vec![0, 1, 2]);
+        let answer = connection.ask(version, &DescribeProducersRequest::default().with_topics(vec![topic("t"), topic("nobody")]));
+        let codes = |topic: usize| answer.topics[topic].partitions.iter().map(|partition| partition.error_code).collect::<Vec<_>>();
+        assert_eq!((codes(0), codes(1)), (vec![0, 0, UNKNOWN_TOPIC_OR_PARTITION], vec![UNKNOWN_TOPIC_OR_PARTITION; 3]));
+        for (partition, id) in [(0, 9000), (1, 9001)] {
+            let producers = &answer.topics[0].partitions[partition].active_producers;
+            assert_eq!(producers.len(), 1, "version {version}");
+            let producer = &producers[0];
+            assert_eq!((producer.producer_id.0, producer.producer_epoch, producer.last_sequence), (id, 3, 1));
+            assert_eq!((producer.coordinator_epoch, producer.current_txn_start_offset), (-1, -1));
+            assert!(ask::now_ms() - producer.last_timestamp < 60_000);
         }
     }
 }

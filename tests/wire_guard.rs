@@ -17,6 +17,7 @@ use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
+use kafka_protocol::messages::describe_producers_request::TopicRequest as DescribeProducersTopic;
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource as IncrementalResource, AlterableConfig as IncrementalConfig,
@@ -110,6 +111,7 @@ fn decode(api_key: i16, version: i16, body: &[u8]) -> bool {
         48 => with::<DescribeClientQuotasRequest>(body, version),
         49 => with::<AlterClientQuotasRequest>(body, version),
         60 => with::<DescribeClusterRequest>(body, version),
+        61 => with::<DescribeProducersRequest>(body, version),
         68 => with::<ConsumerGroupHeartbeatRequest>(body, version),
         69 => with::<ConsumerGroupDescribeRequest>(body, version),
         75 => with::<DescribeTopicPartitionsRequest>(body, version),
@@ -279,6 +281,10 @@ fn sample(api_key: i16, version: i16) -> Vec<u8> {
             bytes(AlterClientQuotasRequest::default().with_entries(vec![entry; 2]), version)
         }
         60 => bytes(DescribeClusterRequest::default(), version),
+        61 => {
+            let topic = DescribeProducersTopic::default().with_name(text("topic").into()).with_partition_indexes(vec![1; 4]);
+            bytes(DescribeProducersRequest::default().with_topics(vec![topic; 3]), version)
+        }
         68 => {
             let owned = TopicPartitions::default().with_topic_id(Uuid::from_u128(7)).with_partitions(vec![1, 2, 3]);
             let request = ConsumerGroupHeartbeatRequest::default()
@@ -444,6 +450,7 @@ fn shapes_cover_only_versions_that_decode_takes() {
         (48, DescribeClientQuotasRequest::VERSIONS),
         (49, AlterClientQuotasRequest::VERSIONS),
         (60, DescribeClusterRequest::VERSIONS),
+        (61, DescribeProducersRequest::VERSIONS),
         (68, ConsumerGroupHeartbeatRequest::VERSIONS),
         (69, ConsumerGroupDescribeRequest::VERSIONS),
         (75, DescribeTopicPartitionsRequest::VERSIONS),

@@ -21,6 +21,13 @@ item_kills() {
     told '[0-9]+ kills: .*acknowledged' <<<"$said"
 }
 
+item_idempotence() {
+    local said
+    suite idempotence TEST_KILLS=50 -- >/dev/null || return 1
+    said=$("${PAGEWIRE_TEST_TOOLS:-$ROOT/target/test-tools}/python/bin/python" "$ROOT/tests/clients/idempotence.py" --records 100000 --restarts 12 2>&1 | tee /dev/stderr) || return 1
+    told '[0-9]+ batches were sent once more.*' <<<"$said"
+}
+
 item_damage() {
     suite damage -- >/dev/null && echo 'tails, sealed batches and small files, on the release build'
 }

@@ -1,6 +1,6 @@
 # The stages of the test run, in the order in which they run; sourced by scripts/test.
 
-STAGES="setup fmt clippy unit build drivers matrix groups kafka-python-own kafka-tools kafka-directory fixtures"
+STAGES="setup fmt clippy unit build drivers matrix groups kafka-python-own kafka-tools idempotence kafka-directory fixtures"
 
 stages_list() {
     cat << 'LIST'
@@ -14,6 +14,7 @@ matrix           six clients x five codecs x 100,000 messages, against 1, 2 and 
 groups           groups of each client under load: members join, leave, crash and come back, the broker restarts
 kafka-python-own kafka-python's own integration tests
 kafka-tools      Kafka's own command-line tools against a broker, its dump tool against what that broker stored and compacted
+idempotence      each client's idempotent producer through broken connections and restarts: each message once, in order
 kafka-directory  a data directory written by Apache Kafka, served by a broker and compared record by record
 fixtures         the directories in tests/fixtures, served and compared with their manifests
 LIST
@@ -69,6 +70,10 @@ stage_matrix() {
 stage_kafka_tools() {
     python_test kafka_tools.py --groups --broker "$BROKER_UNDER_TEST"
     python_test compaction.py --broker "$BROKER_UNDER_TEST"
+}
+
+stage_idempotence() {
+    python_test idempotence.py
 }
 
 stage_kafka_directory() {

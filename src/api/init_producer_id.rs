@@ -17,6 +17,10 @@ pub async fn handle(shard: Rc<Shard>, request: InitProducerIdRequest) -> InitPro
         );
         return refused(ErrorCode::InvalidRequest);
     }
+    // KIP-360: an id and its epoch come together. Without a transactional id they change nothing: the producer raises its epoch by itself.
+    if (request.producer_id.0 == -1) != (request.producer_epoch == -1) {
+        return refused(ErrorCode::InvalidRequest);
+    }
     match shard.next_producer_id().await {
         Ok(id) => InitProducerIdResponse::default().with_producer_id(kafka_protocol::messages::ProducerId(id.0)).with_producer_epoch(0),
         Err(refusal) => {

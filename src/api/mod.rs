@@ -22,6 +22,7 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
+mod describe_producers;
 mod describe_topic_partitions;
 mod distinct;
 mod fetch;
@@ -225,6 +226,7 @@ impl Api {
             versions::DESCRIBE_CLIENT_QUOTAS => now(info, body, |request| describe_client_quotas::handle(&shard.image(), request)),
             versions::ALTER_CLIENT_QUOTAS => later(info, body, |request| alter_client_quotas::handle(shard, request)),
             versions::DESCRIBE_CLUSTER => now(info, body, |request| describe_cluster::handle(&shard.image(), version, request)),
+            versions::DESCRIBE_PRODUCERS => later(info, body, |request| describe_producers::handle(shard, request)),
             versions::DESCRIBE_TOPIC_PARTITIONS => now(info, body, |request| describe_topic_partitions::handle(&shard, request)),
             key => unreachable!("api key {key} stands in the table of versions and has no handler"),
         }

@@ -21,7 +21,7 @@ use crate::wire::batch::Batch;
 use crate::wire::frame::TopicReference;
 use crate::wire::owned_batches::OwnedBatches;
 use crate::wire::produce::{self, ProducePartition};
-use answer::{Answer, PartitionAnswer, SharedWait, Stored, Waiting};
+use answer::{Answer, PartitionAnswer, SharedWait, Waiting};
 use check::{Checked, TopicRules};
 use elsewhere::Elsewhere;
 
@@ -168,28 +168,15 @@ impl<'a> ProduceTurn<'a> {
     pub fn finish(self, replies: &mut [Reply]) {
         let ProduceTurn { shard, mut requests, writes, .. } = self;
         for write in writes {
-            let written = write.partition.append(&shard, &write.batches, write.acks_all);
-            let shared = written.map(|written| {
-                let stored = Stored {
-                    base_offset: written.first_offset,
-                    log_append_time: written.log_append_time,
-                    log_start_offset: written.log_start_offset,
+            let mut written = write.partition.append(&shard, &write.batches, write.acks_all);
+            let wait = written.as_mut().ok().and_then(|written| written.durable.take()).map(SharedWait::new);
+            let records = write.shares.iter().map(|(_, _, records)| *records);
+            for ((request, place, _), stored) in write.shares.iter().zip(answer::stored(&written, records)) {
+                requests[*request].1.partitions[*place].1 = match (stored, &wait) {
+                    (Ok(stored), Some(wait)) => PartitionAnswer::Waiting(Waiting::Flush(stored, wait.clone())),
+                    (Ok(stored), None) => PartitionAnswer::Stored(stored),
+                    (Err(error), _) => PartitionAnswer::refused(error),
                 };
-                (stored, written.durable.map(SharedWait::new))
-            });
-            let mut records_before = 0;
-            for (request, place, records) in write.shares {
-                requests[request].1.partitions[place].1 = match &shared {
-                    Ok((first, wait)) => {
-                        let stored = Stored { base_offset: first.base_offset.plus(records_before), ..*first };
-                        match wait {
-                            Some(wait) => PartitionAnswer::Waiting(Waiting::Flush(stored, wait.clone())),
-                            None => PartitionAnswer::Stored(stored),
-                        }
-                    }
-                    Err(error) => PartitionAnswer::refused(*error),
-                };
-                records_before += records;
             }
         }
         for (place, answer) in requests {

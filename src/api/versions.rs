@@ -55,6 +55,7 @@ pub const OFFSET_DELETE: i16 = 47;
 pub const DESCRIBE_CLIENT_QUOTAS: i16 = 48;
 pub const ALTER_CLIENT_QUOTAS: i16 = 49;
 pub const DESCRIBE_CLUSTER: i16 = 60;
+pub const DESCRIBE_PRODUCERS: i16 = 61;
 pub const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
 pub const CONSUMER_GROUP_DESCRIBE: i16 = 69;
 pub const DESCRIBE_TOPIC_PARTITIONS: i16 = 75;
@@ -81,7 +82,7 @@ pub const APIS: &[ApiRow] = &[
     row(CREATE_TOPICS, "CreateTopics", 2, 7, ""),
     row(DELETE_TOPICS, "DeleteTopics", 1, 6, ""),
     row(DELETE_RECORDS, "DeleteRecords", 0, 2, "holds across a crash from the answer on"),
-    row(INIT_PRODUCER_ID, "InitProducerId", 0, 5, "idempotent producers; a transactional id is refused"),
+    row(INIT_PRODUCER_ID, "InitProducerId", 0, 5, "idempotent producers: always a new id, as in Kafka; a transactional id is refused"),
     row(OFFSET_FOR_LEADER_EPOCH, "OffsetForLeaderEpoch", 2, 4, ""),
     row(DESCRIBE_CONFIGS, "DescribeConfigs", 1, 4, ""),
     row(ALTER_CONFIGS, "AlterConfigs", 0, 2, "of topics and brokers"),
@@ -108,6 +109,7 @@ pub const APIS: &[ApiRow] = &[
          request_percentage, controller_mutation_rate and quotas of addresses are refused",
     ),
     row(DESCRIBE_CLUSTER, "DescribeCluster", 0, 2, ""),
+    row(DESCRIBE_PRODUCERS, "DescribeProducers", 0, 0, "producers that a partition remembers"),
     row(CONSUMER_GROUP_HEARTBEAT, "ConsumerGroupHeartbeat", 0, 1, ""),
     row(CONSUMER_GROUP_DESCRIBE, "ConsumerGroupDescribe", 0, 1, ""),
     row(DESCRIBE_TOPIC_PARTITIONS, "DescribeTopicPartitions", 0, 0, ""),

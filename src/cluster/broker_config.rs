@@ -104,6 +104,10 @@ pub const BROKER_SETTINGS: &[Setting] = &[
         "The number of replicas of __consumer_offsets, when it is made."),
     own("offsets.topic.segment.bytes", Kind::Int(1_048_576, INT_MAX), "104857600",
         "The segment size of __consumer_offsets, when it is made."),
+    own("producer.id.expiration.check.interval.ms", Kind::Int(1, INT_MAX), "600000",
+        "How often producer ids are looked through for some that may be forgotten."),
+    own("producer.id.expiration.ms", Kind::Int(1, INT_MAX), "86400000",
+        "How long a partition remembers the sequence of an idempotent producer that writes nothing."),
     supported("replica.alter.log.dirs.io.max.bytes.per.second", Kind::Long(0, MAX), NO_LIMIT,
         "How many bytes per second a move between log directories may copy.",
         Support::Stored("there is one data directory, and a move between cores copies nothing")),
@@ -161,6 +165,8 @@ pub struct BrokerConfig {
     pub log_start_checkpoint_ms: i64,
     pub retention_check_ms: i64,
     pub partitions_default: i32,
+    pub producer_expiration_ms: i64,
+    pub producer_expiration_check_ms: i64,
     /// Partitions in one answer to DescribeTopicPartitions.
     pub request_partitions_max: i32,
     pub request_bytes_max: usize,
@@ -253,6 +259,8 @@ impl BrokerConfig {
             log_start_checkpoint_ms: long("log.flush.start.offset.checkpoint.interval.ms"),
             retention_check_ms: long("log.retention.check.interval.ms"),
             partitions_default: long("num.partitions") as i32,
+            producer_expiration_ms: long("producer.id.expiration.ms"),
+            producer_expiration_check_ms: long("producer.id.expiration.check.interval.ms"),
             request_partitions_max: long("max.request.partition.size.limit") as i32,
             request_bytes_max: long("socket.request.max.bytes") as usize,
             cleaner: CleanerSettings {

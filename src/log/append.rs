@@ -1,14 +1,17 @@
 //! Appending: batches get their offsets and go to the page cache in one `pwritev`.
 //!
 //! Runs inline on the core. Only the 61 header bytes of a batch are copied and patched; the records go to the kernel from the caller's slice.
+//! A batch that its producer has sent before, or out of order, is left out (`producer_state`); its neighbours are written.
 //!
-//! Invariant: after an error the bytes behind the log's end mean nothing: the log is offline, and the next recovery cuts them.
+//! Invariant: after an error the bytes behind the log's end mean nothing, nor does the producer state: the log is offline, and the next recovery cuts them.
 
 use std::io::IoSlice;
 
 use super::error::LogError;
 use super::jobs::Step;
 use super::partition_log::{Log, Prepared};
+use super::producer_log::marker_of;
+use super::producer_state::NotAppended;
 use super::roll::BatchShape;
 use super::segment::{FirstBatch, OffsetAndPosition};
 use crate::base::{LeaderEpoch, Offset, Timestamp};
@@ -24,9 +27,9 @@ const PREALLOCATION_TRAFFIC_BYTES_MIN: u64 = 1 << 20;
 const BATCHES_ON_STACK: usize = 16;
 
 /// What an append did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// The offset of the first record.
+    /// The offset of the first record; the log's end if nothing was appended.
     pub base_offset: Offset,
     /// The offset of the last record.
     pub last_offset: Offset,
@@ -34,18 +37,8 @@ pub struct Appended {
     pub log_append_time: Timestamp,
     /// The log's end after the append: a later high watermark with its position.
     pub end: OffsetAndPosition,
-}
-
-impl Appended {
-    /// First and last offset of each of the batches that were given to `append`.
-    pub fn offsets_of<'a>(&self, batches: &'a [Batch<'_>]) -> impl Iterator<Item = (Offset, Offset)> + use<'a> {
-        let mut next = self.base_offset;
-        batches.iter().map(move |batch| {
-            let first = next;
-            next = first.plus(i64::from(batch.header.last_offset_delta) + 1);
-            (first, next.plus(-1))
-        })
-    }
+    /// The batches that were left out, by their place among those given. The offsets of the others follow each other without a gap.
+    pub left_out: Vec<(usize, NotAppended)>,
 }
 
 /// Who gave a batch its offsets.
@@ -60,7 +53,7 @@ enum Placing {
 }
 
 impl Log {
-    /// Appends as leader: gives the batches the next offsets and `leader_epoch`, and writes them all. `now` is the wall clock.
+    /// Appends as leader: gives the batches the next offsets and `leader_epoch`, and writes all that their producers may append now. `now` is the wall clock.
     ///
     /// # Errors
     /// `BatchLargerThanSegment` before anything is written. A failed write takes the log offline.
@@ -99,6 +92,7 @@ impl Log {
             return Err(LogError::BatchLargerThanSegment { came: batch.bytes.len(), segment_bytes });
         }
         let mut base_offset = None;
+        let mut left_out = Vec::new();
         let mut rest = batches;
         while let Some(first) = rest.first() {
             let shape = BatchShape::of(first, placing.log_append_time());
@@ -106,10 +100,17 @@ impl Log {
                 self.roll(now)?;
             }
             let together = self.batches_that_fit(rest, placing.log_append_time());
-            let (run, after) = rest.split_at(together);
-            let first_offset = self.write_run(run, placing, now)?;
-            base_offset.get_or_insert(first_offset);
+            let (admitted, refused) = self.admit_run(&rest[..together], placing, now);
+            let (run, after) = rest.split_at(admitted);
             rest = after;
+            if !run.is_empty() {
+                let first_offset = self.write_run(run, placing, now)?;
+                base_offset.get_or_insert(first_offset);
+            }
+            if let Some(why) = refused {
+                left_out.push((batches.len() - rest.len(), why));
+                rest = &rest[1..];
+            }
         }
         self.start_background_work();
         Ok(Appended {
@@ -117,7 +118,26 @@ impl Log {
             last_offset: self.log_end_offset.plus(-1),
             log_append_time: placing.log_append_time().unwrap_or(Timestamp::NONE),
             end: self.end(),
+            left_out,
         })
+    }
+
+    /// How many of the batches, from the first on, may be appended as far as their producers are concerned, and why the one behind them may not.
+    fn admit_run(&mut self, batches: &[Batch<'_>], placing: Placing, now: Timestamp) -> (usize, Option<NotAppended>) {
+        let mut next = self.log_end_offset;
+        for (at, batch) in batches.iter().enumerate() {
+            match placing {
+                Placing::Follower => self.producers.replay(&batch.header, marker_of(batch), now),
+                Placing::Leader { log_append_time, .. } => {
+                    let timestamp = log_append_time.unwrap_or(batch.max_timestamp);
+                    if let Err(why) = self.producers.admit(&batch.header, next, timestamp, now) {
+                        return (at, Some(why));
+                    }
+                }
+            }
+            next = next.plus(i64::from(batch.header.last_offset_delta) + 1);
+        }
+        (batches.len(), None)
     }
 
     /// How many of the batches, the first one at least, go into the active segment without a roll in between.

@@ -3,8 +3,8 @@
 //! `Job::perform` blocks and runs on a helper thread; the log makes jobs and takes their results on its core. The steps of a job are performed in order,
 //! and a log gives out its next job only after the one before is done: so steps of one log never overtake each other.
 //!
-//! Which failures matter: a segment that cannot be named, synced or trimmed takes the log offline; an index that cannot be written is written again at the
-//! next seal or made anew by the next start; writeback and preallocation are only there for speed.
+//! Which failures matter: a segment that cannot be named, synced or trimmed takes the log offline; an index or a producer
+//! snapshot that cannot be written is written again at the next seal or made anew by the next start; writeback and preallocation are only there for speed.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::Path;
@@ -14,6 +14,8 @@ use super::compaction::swap;
 use super::format::{self, FileKind, Marking, PREPARED_FILE, SegmentFileName};
 use super::leader_epochs::{self, LeaderEpochs};
 use super::offset_index::OffsetIndex;
+use super::producer_log;
+use super::producer_state::FrozenProducers;
 use super::time_index::TimeIndex;
 use crate::base::Offset;
 use crate::io::{File, directory};
@@ -83,6 +85,11 @@ pub(super) enum Step {
         held: Vec<Arc<File>>,
     },
     WriteLeaderEpochs(LeaderEpochs),
+    /// Write down the producers as they were at this offset.
+    WriteProducerSnapshot {
+        offset: Offset,
+        producers: FrozenProducers,
+    },
 }
 
 #[derive(Debug)]
@@ -98,6 +105,10 @@ pub(super) enum StepDone {
     IndexTailWritten(io::Result<()>),
     Preallocated(io::Result<()>),
     LeaderEpochsWritten(io::Result<()>),
+    ProducerSnapshotWritten {
+        offset: Offset,
+        result: io::Result<()>,
+    },
     Retired {
         next_base_offset: Offset,
         result: io::Result<()>,
@@ -156,6 +167,9 @@ impl Step {
                 StepDone::Other
             }
             Step::WriteLeaderEpochs(epochs) => StepDone::LeaderEpochsWritten(leader_epochs::write(directory, &epochs)),
+            Step::WriteProducerSnapshot { offset, producers } => {
+                StepDone::ProducerSnapshotWritten { offset, result: producer_log::write_snapshot(directory, offset, &producers) }
+            }
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | `truncation` | cutting its end, off the core |
 //! | `timestamp_lookup` | from a timestamp to an offset, off the core |
 //! | `compaction` | the cleaner of compacted topics |
+//! | `producer_state`, `producer_log`, `producer_recovery` | which batch of an idempotent producer may come next, and its snapshots |
 //! | `jobs` | its background work, performed by helper threads |
 //! | `recovery`, `startup_files`, `cut`, `rebuild`, `walk` | opening a directory, whatever state it is in |
 //! | `format`, `segment`, `offset_index`, `time_index`, `index_builder`, `index_search` | the files of a segment |
@@ -40,6 +41,9 @@ pub mod meta_properties;
 pub mod offset_index;
 pub mod partition_log;
 pub mod partition_metadata;
+mod producer_log;
+mod producer_recovery;
+pub mod producer_state;
 pub mod read;
 mod rebuild;
 pub mod recovery;
@@ -62,6 +66,7 @@ pub use error::LogError;
 pub use jobs::{Job, JobDone};
 pub use leader_epochs::LeaderEpochs;
 pub use partition_log::{Log, LogCounters};
+pub use producer_state::{FrozenProducers, NotAppended, ProducerError, ProducerExpiration};
 pub use read::{Corruption, ReadOutcome};
 pub use recovery::{Cut, OpenContext, RecoveryReport};
 pub use segment::{OffsetAndPosition, SegmentOpened, SegmentOpening};

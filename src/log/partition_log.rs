@@ -9,6 +9,7 @@
 //! | `upkeep` | `tick`, `take_jobs`, `job_done`, `unflushed`, `flushed`, `close` |
 //! | `retention` | what may be deleted; `advance_log_start_offset` |
 //! | `truncation` | `truncate_to` |
+//! | `producer_log` | `expire_producers`, `active_producers` |
 //! | `timestamp_lookup` | `timestamp_lookup` |
 //! | `compaction/of_log` | `cleanable`, `begin_cleaning`, `swap_in`, `end_cleaning`, `abort_cleaning` |
 //!
@@ -25,6 +26,7 @@ use super::config::LogConfig;
 use super::error::LogError;
 use super::jobs::Step;
 use super::leader_epochs::LeaderEpochs;
+use super::producer_state::ProducerState;
 use super::read::PositionCache;
 use super::segment::{ActiveSegment, OffsetAndPosition, SealedSegment};
 use crate::base::{LeaderEpoch, Offset, Timestamp};
@@ -49,6 +51,10 @@ pub struct Log {
     pub(super) active: ActiveSegment,
     pub(super) prepared: Prepared,
     pub(super) leader_epochs: LeaderEpochs,
+    /// Knows every batch below the log's end.
+    pub(super) producers: ProducerState,
+    /// Of the newest producer snapshot in the directory; the log's start if there is none.
+    pub(super) producer_snapshot_offset: Offset,
     pub(super) offline: Option<Arc<str>>,
     pub(super) steps: Vec<Step>,
     pub(super) job_in_flight: bool,

@@ -5,7 +5,7 @@
 //! - After an unclean one, batches from the recovery point on are checked: length, magic, CRC, ascending offsets. Inside a segment the check begins at the last
 //!   index entry below the point, if the indexes up to there are sound and the batch there is what the entry says. At the first bad batch everything before stays;
 //!   the rest of that segment and all later segments are moved aside (`cut`), never deleted. Zeros behind the last batch, which preallocation leaves, are just cut.
-//! - Damaged or missing indexes, leader epochs, checkpoints: made anew or done without. Only the host can keep a log from opening.
+//! - Damaged or missing indexes, leader epochs, producer snapshots, checkpoints: made anew or done without. Only the host can keep a log from opening.
 //!
 //! Invariant: after `open` the segments hold whole batches only, as far as they were checked, and the report says what was read, rebuilt and cut.
 
@@ -26,6 +26,7 @@ use super::jobs::write_index;
 use super::leader_epochs::{self, LeaderEpochs};
 use super::offset_index::OffsetIndex;
 use super::partition_log::{Log, LogCounters, Prepared};
+use super::producer_recovery::ProducerSources;
 use super::read::PositionCache;
 use super::rebuild;
 use super::segment::{ActiveSegment, FirstBatch, SealedSegment};
@@ -124,7 +125,16 @@ impl Log {
         directory::create_all(partition).doing(partition, "create the directory")?;
         let report = RecoveryReport { directory: partition.to_owned(), ..RecoveryReport::default() };
         let cuttings = Cuttings { partition, now: context.now };
-        let mut opening = Opening { partition, config: &config, context: &context, cuttings, report, epochs_seen: LeaderEpochs::default() };
+        let mut opening = Opening {
+            partition,
+            config: &config,
+            context: &context,
+            cuttings,
+            report,
+            epochs_seen: LeaderEpochs::default(),
+            checked_from: None,
+            first_producer: None,
+        };
         let log = opening.open(config.clone())?;
         let mut report = opening.report;
         report.segments = log.segments();
@@ -141,6 +151,10 @@ struct Opening<'a> {
     report: RecoveryReport,
     /// Epochs met in the segments that were checked.
     epochs_seen: LeaderEpochs,
+    /// The first offset that was checked; everything behind it was too.
+    checked_from: Option<Offset>,
+    /// Of the first batch with a producer id among those checked.
+    first_producer: Option<Offset>,
 }
 
 /// What is known of a segment after looking at it.
@@ -176,15 +190,29 @@ impl Opening<'_> {
                 "the checkpoint says that everything below offset {point} was on the disk, but the log ends at {log_end_offset}"
             ));
         }
-        self.remove_snapshots_above(&snapshots, log_end_offset);
         let first_base_offset = examined.first().map_or(last.base_offset, |segment| segment.base_offset);
         let log_start_offset = self.settle_log_start_offset(first_base_offset, log_end_offset);
         let leader_epochs = self.settle_leader_epochs(&examined, &last, log_start_offset)?;
-        let mut sealed = Vec::with_capacity(examined.len());
+        let mut sealed: Vec<SealedSegment> = Vec::with_capacity(examined.len());
         for segment in examined {
             sealed.push(self.seal(segment)?);
         }
         let active = self.activate(last)?;
+        let segments: Vec<(Offset, u32)> =
+            sealed.iter().map(|segment| (segment.base_offset, segment.size)).chain([(active.base_offset, active.size)]).collect();
+        let checked_from = self.checked_from.unwrap_or(log_end_offset);
+        let producers = ProducerSources {
+            partition: self.partition,
+            snapshots: &snapshots,
+            segments: &segments,
+            log_start_offset,
+            log_end_offset,
+            clean: self.context.clean,
+            without_producers: checked_from..self.first_producer.unwrap_or(log_end_offset),
+        };
+        let producers = producers.load()?;
+        self.report.log_bytes_read += producers.log_bytes_read;
+        self.report.notes.extend(producers.notes);
         if self.report.segments_checked > 0 {
             directory::sync(self.partition).doing(self.partition, "sync")?;
         }
@@ -197,11 +225,13 @@ impl Opening<'_> {
             recovery_point: log_end_offset,
             unflushed_since: None,
             first_base_on_disk: first_base_offset,
-            sealed_bytes: sealed.iter().map(|segment: &SealedSegment| u64::from(segment.size)).sum(),
+            sealed_bytes: sealed.iter().map(|segment| u64::from(segment.size)).sum(),
             sealed,
             active,
             prepared: Prepared::None,
             leader_epochs,
+            producers: producers.state,
+            producer_snapshot_offset: producers.snapshot_offset,
             offline: None,
             steps: Vec::new(),
             job_in_flight: false,
@@ -325,6 +355,10 @@ impl Opening<'_> {
                 first_batch = FirstBatch::Timestamp(header.max_timestamp);
             }
             self.epochs_seen.assign(header.partition_leader_epoch, header.base_offset);
+            self.checked_from.get_or_insert(header.base_offset);
+            if header.has_producer_id() {
+                self.first_producer.get_or_insert(header.base_offset);
+            }
             indexes.add(relative_offset as u32, position, bytes, header.max_timestamp, self.config.index_interval_bytes);
             before = Some((position, expected));
             expected = header.next_offset();
@@ -412,16 +446,6 @@ impl Opening<'_> {
         directory::sync(self.partition).doing(self.partition, "sync")?;
         let indexes = SegmentIndexes::Built(IndexBuilder::new());
         Ok(Examined { base_offset, size: 0, end_offset: base_offset, indexes, first_batch: FirstBatch::None })
-    }
-
-    /// A producer snapshot above the log's end tells of records that are gone.
-    fn remove_snapshots_above(&mut self, snapshots: &[Offset], log_end_offset: Offset) {
-        for offset in snapshots.iter().filter(|offset| **offset > log_end_offset) {
-            let path = format::path(self.partition, *offset, FileKind::ProducerSnapshot);
-            if directory::remove_file(&path).is_ok() {
-                self.report.notes.push(format!("removed the producer snapshot at {offset}: the log ends at {log_end_offset}"));
-            }
-        }
     }
 
     fn settle_log_start_offset(&mut self, first_base_offset: Offset, log_end_offset: Offset) -> Offset {

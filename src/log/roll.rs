@@ -131,6 +131,8 @@ impl Log {
         }
         sealed.indexes.finish();
         let offset_index = Arc::new(sealed.indexes.offset_index);
+        // Before the seal, as in Kafka: where the recovery point goes, the snapshot has gone.
+        self.steps.push(Step::WriteProducerSnapshot { offset: base_offset, producers: self.producers.freeze() });
         self.steps.push(Step::Seal {
             base_offset: sealed.base_offset,
             next_base_offset: base_offset,

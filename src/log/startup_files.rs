@@ -5,13 +5,14 @@
 //! - a finished `.swap` replaces the segments it covers, from its base offset up to the last offset in it.
 //! - an index without a log is removed.
 //!
-//! Ours: `next.log.prepared` is removed if empty; if it was in use and the process died before it was named, it gets the name of its first batch's offset.
+//! Ours: a producer snapshot that is not whole is removed; `next.log.prepared` is removed if empty; if it was in use and the process died before it was named, it gets the name of its first batch's offset.
 
 use std::io;
 use std::path::Path;
 
 use super::cut::Cuttings;
 use super::format::{FileKind, Marking, PREPARED_FILE, SegmentFileName};
+use super::producer_log::UNFINISHED_SNAPSHOT;
 use super::walk::{Walk, Walked};
 use crate::base::Offset;
 use crate::io::{File, directory};
@@ -29,7 +30,11 @@ pub(super) struct StartupFiles {
 /// The host's.
 pub(super) fn settle(partition: &Path, cuttings: &Cuttings<'_>) -> io::Result<StartupFiles> {
     let mut notes = Vec::new();
-    let names = segment_files(partition)?;
+    let entries = directory::list(partition)?;
+    for entry in entries.iter().filter(|entry| entry.name.ends_with(UNFINISHED_SNAPSHOT)) {
+        directory::remove_file(&partition.join(&entry.name))?;
+    }
+    let names = segment_files_among(entries);
     let smallest_cleaned = names.iter().filter(|(name, _)| name.marking == Marking::Cleaned).map(|(name, _)| name.offset).min();
     for (name, _) in &names {
         let unfinished_swap = name.marking == Marking::Swap && smallest_cleaned.is_some_and(|cleaned| name.offset >= cleaned);
@@ -55,11 +60,14 @@ pub(super) fn settle(partition: &Path, cuttings: &Cuttings<'_>) -> io::Result<St
 
 /// All segment files with their sizes, ascending by offset.
 fn segment_files(partition: &Path) -> io::Result<Vec<(SegmentFileName, u64)>> {
-    let entries = directory::list(partition)?;
+    Ok(segment_files_among(directory::list(partition)?))
+}
+
+fn segment_files_among(entries: Vec<directory::Entry>) -> Vec<(SegmentFileName, u64)> {
     let files = entries.into_iter().filter(|entry| !entry.is_directory);
     let mut names: Vec<_> = files.filter_map(|entry| Some((SegmentFileName::parse(&entry.name)?, entry.bytes))).collect();
     names.sort();
-    Ok(names)
+    names
 }
 
 fn finish_swaps(partition: &Path, notes: &mut Vec<String>) -> io::Result<()> {

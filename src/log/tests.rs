@@ -6,5 +6,6 @@ mod inspection;
 mod kafka_directories;
 mod lifecycle;
 mod model;
+mod producers;
 pub(super) mod support;
 mod upkeep;

@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use super::error::{Doing, LogError};
-use super::format::{self, FileKind};
+use super::format::{self, FileKind, Marking, SegmentFileName};
 use super::leader_epochs;
 use super::partition_log::{Log, Prepared};
+use super::producer_recovery::ProducerSources;
 use super::rebuild;
 use super::segment::{ActiveSegment, FirstBatch};
 use super::walk::{Walk, Walked};
@@ -64,7 +65,31 @@ impl Log {
         self.cut_first_dirty_offset(end_offset);
         self.leader_epochs.truncate_from_end(end_offset);
         leader_epochs::write(&self.directory, &self.leader_epochs).doing(&self.directory, "write the leader epochs of")?;
+        self.reload_producers()?;
         directory::sync(&self.directory).doing(&self.directory, "sync")
+    }
+
+    /// What the batches that are gone said of their producers is forgotten.
+    fn reload_producers(&mut self) -> Result<(), LogError> {
+        let names = directory::list(&self.directory).doing(&self.directory, "list")?;
+        let names = names.iter().filter_map(|entry| SegmentFileName::parse(&entry.name));
+        let snapshots = names.filter(|name| name.kind == FileKind::ProducerSnapshot && name.marking == Marking::Live);
+        let mut snapshots: Vec<Offset> = snapshots.map(|name| name.offset).collect();
+        snapshots.sort();
+        let sealed = self.sealed.iter().map(|segment| (segment.base_offset, segment.size));
+        let segments: Vec<(Offset, u32)> = sealed.chain([(self.active.base_offset, self.active.size)]).collect();
+        let sources = ProducerSources {
+            partition: &self.directory,
+            snapshots: &snapshots,
+            segments: &segments,
+            log_start_offset: self.log_start_offset,
+            log_end_offset: self.log_end_offset,
+            clean: false,
+            without_producers: self.log_end_offset..self.log_end_offset,
+        };
+        let loaded = sources.load()?;
+        (self.producers, self.producer_snapshot_offset) = (loaded.state, loaded.snapshot_offset);
+        Ok(())
     }
 
     /// Cuts the active segment before the batch that holds `offset`, and makes its indexes anew. Answers where the log ends now.

@@ -9,6 +9,7 @@ use super::format::{FileKind, PREPARED_FILE};
 use super::jobs::{Job, JobDone, Step, StepDone, write_index};
 use super::leader_epochs;
 use super::partition_log::{Log, Prepared};
+use super::producer_log::write_snapshot;
 use super::segment::IndexSource;
 use crate::base::{Offset, Timestamp};
 use crate::io::{File, directory};
@@ -104,7 +105,13 @@ impl Log {
             StepDone::Retired { next_base_offset, result: Ok(()) } => self.first_base_on_disk = next_base_offset,
             StepDone::Retired { result: Err(error), .. } => _ = self.go_offline("rename a deleted segment", &error),
             StepDone::SwappedCleaned(result) => self.swapped(result),
-            StepDone::IndexTailWritten(Err(_)) | StepDone::Preallocated(Err(_)) | StepDone::LeaderEpochsWritten(Err(_)) => {
+            StepDone::ProducerSnapshotWritten { offset, result: Ok(()) } => {
+                self.producer_snapshot_offset = self.producer_snapshot_offset.max(offset);
+            }
+            StepDone::IndexTailWritten(Err(_))
+            | StepDone::Preallocated(Err(_))
+            | StepDone::LeaderEpochsWritten(Err(_))
+            | StepDone::ProducerSnapshotWritten { result: Err(_), .. } => {
                 self.counters.background_failures += 1;
             }
             StepDone::IndexTailWritten(Ok(()))
@@ -220,6 +227,10 @@ impl Log {
             write_index(&self.directory, active.base_offset, kind, bytes, true).doing(&self.directory, "write an index of")?;
         }
         leader_epochs::write(&self.directory, &self.leader_epochs).doing(&self.directory, "write the leader epochs of")?;
+        if self.log_end_offset > self.producer_snapshot_offset {
+            write_snapshot(&self.directory, self.log_end_offset, &self.producers.freeze())
+                .doing(&self.directory, "write the producers of")?;
+        }
         if directory::exists(&self.directory.join(PREPARED_FILE)).doing(&self.directory, "look into")? {
             directory::remove_file(&self.directory.join(PREPARED_FILE)).doing(&self.directory, "remove the prepared segment of")?;
         }

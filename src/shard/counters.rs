@@ -13,8 +13,10 @@ crate::base::counters! {
         bytes_appended,
         /// Writes for those batches: each takes all that one turn brought for a partition.
         appends,
-        /// Batches refused: wrong CRC, counts, size, codec.
+        /// Batches refused: wrong CRC, counts, size, codec, sequence.
         batches_refused,
+        /// Batches that an idempotent producer sent once more, and that were not appended again.
+        batches_repeated,
         /// `fdatasync` calls that acknowledged appends.
         flushes,
         /// Reads that found an index or a header not in memory.

@@ -18,7 +18,7 @@ use crate::cluster::image::{PartitionImage, TopicImage};
 use crate::cluster::topic_config::TopicConfig;
 use crate::io::FileRange;
 use crate::io::clock;
-use crate::log::{Log, LogError, OffsetAndPosition, ReadOutcome, SegmentOpening};
+use crate::log::{FrozenProducers, Log, LogError, NotAppended, OffsetAndPosition, ProducerError, ReadOutcome, SegmentOpening};
 use crate::replication::{Leadership, PartitionReplication};
 use crate::shard::calls::{Call, CallId};
 use crate::shard::histograms::Stage;
@@ -82,13 +82,24 @@ struct State {
 
 /// What one append of batches came to.
 pub struct Written {
-    /// The offset of the first record; the batches follow each other without gaps.
+    /// The offset of the first record; the batches that were written follow each other without gaps.
     pub first_offset: Offset,
     /// The broker's time, if the topic uses it.
     pub log_append_time: Timestamp,
     pub log_start_offset: Offset,
-    /// Resolves when the records are as durable as the topic asks; `None`: they are.
+    /// Batches that were not written now, by their place, ascending: where they were written before, or why they may not be.
+    pub left_out: Vec<(usize, Result<Repeated, ErrorCode>)>,
+    /// Resolves when the records, those of repeated batches too, are as durable as the topic asks; `None`: they are.
     pub durable: Option<Call<Result<(), ErrorCode>>>,
+}
+
+/// A batch that an idempotent producer sent once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeated {
+    /// What its first sending got.
+    pub first_offset: Offset,
+    /// Its largest timestamp as it was stored; Kafka answers it as the append time, whatever the topic's clock.
+    pub timestamp: Timestamp,
 }
 
 /// What a consumer asks of one partition.
@@ -251,10 +262,17 @@ impl Partition {
                     return Err(error_code(&error));
                 }
             };
+            let left_out = &appended.left_out;
+            let bytes_left_out: u64 = left_out.iter().map(|(at, _)| batches[*at].bytes.len() as u64).sum();
+            let bytes: u64 = batches.iter().map(|batch| batch.bytes.len() as u64).sum();
             counters::add(&shard.counters.appends, 1);
-            counters::add(&shard.counters.batches_appended, batches.len() as u64);
-            counters::add(&shard.counters.bytes_appended, batches.iter().map(|batch| batch.bytes.len() as u64).sum());
-            let durable = self.durable(state, shard);
+            counters::add(&shard.counters.batches_appended, (batches.len() - left_out.len()) as u64);
+            counters::add(&shard.counters.bytes_appended, bytes - bytes_left_out);
+            let durable = match left_out.len() < batches.len() {
+                true => self.durable(state, shard),
+                false => None,
+            };
+            let durable = durable.or_else(|| self.durable_repetition(state, shard, left_out));
             // Behind a sync that others wait for, nothing is readable before it. A sync by `flush.ms` alone holds nobody up.
             let waits = durable.is_some() || state.flush.holds_back_readers();
             let readable_bytes = if waits { 0 } else { state.raise_high_watermark(appended.end) };
@@ -263,6 +281,7 @@ impl Partition {
                 first_offset: appended.base_offset,
                 log_append_time: appended.log_append_time,
                 log_start_offset: state.log.log_start_offset(),
+                left_out: self.left_out(shard, appended.left_out),
                 durable,
             };
             (written, readable_bytes, watchers)
@@ -274,6 +293,27 @@ impl Partition {
         }
         self.start_jobs(shard);
         Ok(written)
+    }
+
+    /// What the batches that the log did not take are answered with.
+    fn left_out(&self, shard: &Rc<Shard>, left_out: Vec<(usize, NotAppended)>) -> Vec<(usize, Result<Repeated, ErrorCode>)> {
+        let answer = |why| match why {
+            NotAppended::Duplicate(batch) => {
+                counters::add(&shard.counters.batches_repeated, 1);
+                Ok(Repeated { first_offset: batch.first_offset(), timestamp: batch.timestamp })
+            }
+            NotAppended::Refused(error) => {
+                counters::add(&shard.counters.batches_refused, 1);
+                tracing::debug!("produce to {}-{}: {error}", self.topic, self.key.index);
+                Err(producer_error_code(&error))
+            }
+        };
+        left_out.into_iter().map(|(at, why)| (at, answer(why))).collect()
+    }
+
+    /// The producers that have written to the partition and are not forgotten yet.
+    pub fn active_producers(&self) -> Result<FrozenProducers, ErrorCode> {
+        Ok(self.state()?.log.active_producers())
     }
 
     /// Reads as far as memory allows; never waits for the disk.
@@ -362,6 +402,15 @@ impl State {
         assert!(self.replication.high_watermark() == position.offset, "the leader is the only replica, so what it has is committed");
         let before = std::mem::replace(&mut self.high_watermark, position);
         if before.segment == position.segment { u64::from(position.position - before.position) } else { u64::MAX }
+    }
+}
+
+/// The rules of idempotent producers in Kafka's codes. A fenced epoch is INVALID_PRODUCER_EPOCH in answers to Produce, so that a client may recover (KIP-588).
+fn producer_error_code(error: &ProducerError) -> ErrorCode {
+    match error {
+        ProducerError::InvalidEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        ProducerError::NewEpochNotAtZero { .. } | ProducerError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        ProducerError::InvalidTransactionState { .. } => ErrorCode::InvalidTxnState,
     }
 }
 

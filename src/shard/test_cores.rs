@@ -13,7 +13,7 @@ use super::log_config::log_config;
 use super::message::Message;
 use super::partition::{Partition, PartitionKey, Written};
 use super::{PartitionCheckpoint, Shard};
-use crate::base::{CoreId, ErrorCode, PartitionIndex, Timestamp, TopicId};
+use crate::base::{CoreId, ErrorCode, PartitionIndex, ProducerId, Timestamp, TopicId};
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::controller::{Command, NodeDescription, TopicSpec, apply};
 use crate::cluster::image::{Advertise, DirectoryId, MetadataImage, NodeId, TopicImage};
@@ -66,6 +66,12 @@ impl TestCores {
         let mut builder = RecordBatchBuilder::new(Codec::None);
         values.iter().for_each(|value| builder.append(Timestamp(1), None, Some(value), &[]));
         let bytes = builder.build();
+        self.partition(core).append(&self.shards[core], &[Batch::stored(&bytes).unwrap()], true)
+    }
+
+    /// Appends one record to the partition of `core`, as an idempotent producer's with this sequence.
+    pub(crate) fn append_of(&self, core: usize, id: ProducerId, sequence: i32) -> Result<Written, ErrorCode> {
+        let bytes = RecordBatchBuilder::new(Codec::None).producer(id, 0, sequence).record(Timestamp(1), None, Some(b"x")).build();
         self.partition(core).append(&self.shards[core], &[Batch::stored(&bytes).unwrap()], true)
     }
 

@@ -20,6 +20,7 @@ use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
+use kafka_protocol::messages::describe_producers_request::TopicRequest as DescribeProducersTopic;
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource as IncrementalResource, AlterableConfig as IncrementalConfig,
@@ -133,7 +134,7 @@ const fn array(element: &'static Kind) -> Field {
 }
 
 /// Every request that may be given to `kafka-protocol`.
-pub static SHAPES: [Shape; 32] = [
+pub static SHAPES: [Shape; 33] = [
     LIST_OFFSETS,
     METADATA,
     OFFSET_COMMIT,
@@ -163,6 +164,7 @@ pub static SHAPES: [Shape; 32] = [
     DESCRIBE_CLIENT_QUOTAS,
     ALTER_CLIENT_QUOTAS,
     DESCRIBE_CLUSTER,
+    DESCRIBE_PRODUCERS,
     CONSUMER_GROUP_HEARTBEAT,
     CONSUMER_GROUP_DESCRIBE,
     DESCRIBE_TOPIC_PARTITIONS,
@@ -697,6 +699,18 @@ const DESCRIBE_CLUSTER: Shape = Shape {
         INT8.since(1), // endpoint type
         BOOL.since(2), // include fenced brokers
     ]),
+};
+
+const DESCRIBE_PRODUCERS: Shape = Shape {
+    api_key: 61,
+    versions: (0, 0),
+    body: body(&[array(&Kind::Structure(&Structure {
+        fields: &[
+            TEXT,   // topic
+            INT32S, // partitions
+        ],
+        memory_bytes: size_of::<DescribeProducersTopic>(),
+    }))]),
 };
 
 const CONSUMER_GROUP_HEARTBEAT: Shape = Shape {

@@ -51,6 +51,8 @@ async def _write(bootstrap, topic, partitions):
         bootstrap_servers=bootstrap,
         compression_type=None if codec == "none" else codec,
         acks="all",
+        # Not its default; one codec goes through the idempotent producer.
+        enable_idempotence=codec == "none",
         max_batch_size=131_072,
         max_request_size=4 << 20,
         linger_ms=5,

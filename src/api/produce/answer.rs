@@ -11,6 +11,7 @@ use crate::base::{ErrorCode, Offset, PartitionIndex, Timestamp, TopicId};
 use crate::net::response::Response;
 use crate::net::service::Reply;
 use crate::shard::calls::Call;
+use crate::shard::partition::Written;
 use crate::wire::frame::TopicReference;
 use crate::wire::produce::{PartitionResponse, ProduceResponse, RecordError, encode_response};
 
@@ -20,6 +21,27 @@ pub(super) struct Stored {
     pub base_offset: Offset,
     pub log_append_time: Timestamp,
     pub log_start_offset: Offset,
+}
+
+/// Where each batch of one append was put, in order. `records`: how many each of them has.
+pub(super) fn stored(
+    written: &Result<Written, ErrorCode>,
+    records: impl Iterator<Item = i64>,
+) -> impl Iterator<Item = Result<Stored, ErrorCode>> {
+    let mut left_out = written.iter().flat_map(|written| &written.left_out).peekable();
+    let mut next = written.as_ref().map_or(Offset::ZERO, |written| written.first_offset);
+    records.enumerate().map(move |(at, records)| {
+        let written = written.as_ref().map_err(|error| *error)?;
+        let here = Stored { base_offset: next, log_append_time: written.log_append_time, log_start_offset: written.log_start_offset };
+        match left_out.next_if(|(place, _)| *place == at) {
+            Some((_, Ok(repeated))) => Ok(Stored { base_offset: repeated.first_offset, log_append_time: repeated.timestamp, ..here }),
+            Some((_, Err(error))) => Err(*error),
+            None => {
+                next = next.plus(records);
+                Ok(here)
+            }
+        }
+    })
 }
 
 /// One `fdatasync`, awaited by every request that it acknowledges.

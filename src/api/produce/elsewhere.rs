@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::answer::Stored;
+use super::answer::{Stored, stored};
 use crate::base::{CoreId, ErrorCode};
 use crate::shard::Shard;
 use crate::shard::calls::Call;
@@ -73,11 +73,11 @@ fn append(owner: &Rc<Shard>, key: PartitionKey, batches: &OwnedBatches, acks_all
     owner.partition(key).ok_or_else(|| owner.why_missing(key))?.append(owner, &batches.batches(), acks_all)
 }
 
-async fn when_durable(written: Result<Written, ErrorCode>) -> Result<Stored, ErrorCode> {
-    let written = written?;
-    let stored =
-        Stored { base_offset: written.first_offset, log_append_time: written.log_append_time, log_start_offset: written.log_start_offset };
-    match written.durable {
+async fn when_durable(mut written: Result<Written, ErrorCode>) -> Result<Stored, ErrorCode> {
+    let durable = written.as_mut().ok().and_then(|written| written.durable.take());
+    // One batch per partition: nobody is behind it whose place its records would move.
+    let stored = stored(&written, std::iter::once(0)).next().expect("one batch was given")?;
+    match durable {
         Some(durable) => durable.await.map(|()| stored),
         None => Ok(stored),
     }

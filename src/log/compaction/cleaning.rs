@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::choice::{self, Cleanable, SegmentSizes};
-use super::filter::{ActiveProducers, Filter, Verdict, unpack};
+use super::filter::{Filter, Verdict, unpack};
 use super::offset_map::OffsetMap;
 use super::swap;
 use super::throttle::{Abort, Throttle};
@@ -23,6 +23,7 @@ use crate::io::{File, directory};
 use crate::log::config::LogConfig;
 use crate::log::format::{FileKind, Marking, SegmentFileName};
 use crate::log::index_builder::IndexBuilder;
+use crate::log::producer_state::{FrozenProducers, LastRecords};
 use crate::log::walk::{Walk, Walked};
 use crate::wire::batch::{Batch, BatchHeader};
 use crate::wire::records::Records;
@@ -48,7 +49,7 @@ pub struct CleaningPlan {
     pub(crate) cleanable: Cleanable,
     /// All below `cleanable.first_uncleanable_offset`, oldest first.
     pub(crate) segments: Vec<PlannedSegment>,
-    pub(crate) active_producers: ActiveProducers,
+    pub(crate) producers: FrozenProducers,
     pub(crate) abort: Abort,
 }
 
@@ -133,6 +134,7 @@ struct Work {
     map: OffsetMap,
     map_end: Offset,
     transactions: TransactionsSeen,
+    last_records: LastRecords,
     /// Of the plan's segments, those that are still to be cleaned.
     groups: std::vec::IntoIter<Range<usize>>,
     /// How many segments of the plan are cleaned.
@@ -211,7 +213,9 @@ impl Cleaning {
         let start = segments.first().map_or(Offset::ZERO, |segment| segment.base_offset);
         let has_aborted_transactions = !aborted.is_empty();
         let transactions = TransactionsSeen::new(aborted, start);
-        Ok(Work { map, map_end, transactions, groups: groups.into_iter(), segments: segments.len(), has_aborted_transactions })
+        let last_records = self.plan.producers.last_records();
+        let (groups, segments) = (groups.into_iter(), segments.len());
+        Ok(Work { map, map_end, transactions, last_records, groups, segments, has_aborted_transactions })
     }
 
     /// The aborted transactions of the whole log: a marker may lie behind what is cleaned.
@@ -293,14 +297,13 @@ impl Cleaning {
         let files = segments.iter().map(|segment| self.open(segment)).collect::<Result<Option<Vec<File>>>>()?;
         let Some(files) = files else { return Ok(Group::Gone) };
         let is_last_group = group.end == work.segments;
-        let active_producers = std::mem::take(&mut self.plan.active_producers);
         let config = self.plan.config.clone();
         let filter = Filter {
             map: &work.map,
             map_end: work.map_end,
             now: self.now,
             delete_retention_ms: config.delete_retention_ms,
-            active_producers: &active_producers,
+            last_records: &work.last_records,
         };
         let mut output = Output::create(self, segments[0].base_offset)?;
         let mut is_changed = segments.len() > 1;
@@ -323,7 +326,6 @@ impl Cleaning {
                 }
             }
         }
-        self.plan.active_producers = active_producers;
         let aborted = work.transactions.take_kept();
         let last = segments[segments.len() - 1];
         let bytes_before = segments.iter().map(|segment| u64::from(segment.size)).sum::<u64>();

@@ -8,27 +8,16 @@
 //! - a batch that loses nothing stays byte for byte.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use super::offset_map::OffsetMap;
 use super::transactions::{Marker, TransactionsSeen};
 use crate::base::limits::DECOMPRESSED_BATCH_BYTES_MAX;
-use crate::base::{Offset, ProducerId, Timestamp};
+use crate::base::{Offset, Timestamp};
+use crate::log::producer_state::LastRecords;
 use crate::wire::batch::{Batch, BatchHeader};
 use crate::wire::rebuilt;
 use crate::wire::records::{Record, Records};
 use crate::wire::{BatchError, Codec};
-
-/// What a log must keep for a producer that may go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LastRecord {
-    /// The last offset that it wrote records at; `None`: only a marker is known of it.
-    pub last_data_offset: Option<Offset>,
-    pub producer_epoch: i16,
-}
-
-/// The producers that may go on.
-pub type ActiveProducers = HashMap<ProducerId, LastRecord>;
 
 /// What one cleaning goes by.
 pub struct Filter<'a> {
@@ -37,7 +26,8 @@ pub struct Filter<'a> {
     pub map_end: Offset,
     pub now: Timestamp,
     pub delete_retention_ms: i64,
-    pub active_producers: &'a ActiveProducers,
+    /// Of the producers that may go on: their batches stay, with or without records.
+    pub last_records: &'a LastRecords,
 }
 
 /// What becomes of a batch.
@@ -118,10 +108,10 @@ impl Filter<'_> {
 
     fn is_last_of_its_producer(&self, header: &BatchHeader) -> bool {
         header.has_producer_id()
-            && self.active_producers.get(&header.producer_id).is_some_and(|last| match last.last_data_offset {
+            && self.last_records.get(&header.producer_id).is_some_and(|last| match last.last_data_offset {
                 Some(offset) => header.last_offset() == offset,
                 // The marker has the epoch that fences.
-                None => header.attributes.is_control() && header.producer_epoch == last.producer_epoch,
+                None => header.attributes.is_control() && header.producer_epoch == last.epoch,
             })
     }
 }

@@ -24,4 +24,3 @@ pub mod transactions;
 
 pub use choice::Cleanable;
 pub use cleaning::{Cleaned, CleanerLimits, Cleaning, CleaningError, CleaningPlan, CleaningReport, Step};
-pub use filter::{ActiveProducers, LastRecord};

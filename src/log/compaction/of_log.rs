@@ -10,7 +10,6 @@ use std::path::PathBuf;
 
 use super::choice::{self, Cleanable, SegmentFacts};
 use super::cleaning::{Cleaned, CleaningPlan, CleaningReport, PlannedSegment};
-use super::filter::ActiveProducers;
 use super::throttle::Abort;
 use crate::base::{Offset, Timestamp};
 use crate::log::format::{self, FileKind};
@@ -88,13 +87,7 @@ impl Log {
         self.cleaner.cleaning = Some(abort.clone());
         self.cleaner.is_incomplete = false;
         let (directory, config) = (self.directory.clone(), self.config.clone());
-        Some(CleaningPlan { directory, config, cleanable, segments, active_producers: self.active_producers(), abort })
-    }
-
-    /// The last records of producers that may go on: their batches stay, with or without records.
-    // The seam to the producer state: until the log keeps one, no producer's sequence is checked, and none has to be kept.
-    fn active_producers(&self) -> ActiveProducers {
-        ActiveProducers::new()
+        Some(CleaningPlan { directory, config, cleanable, segments, producers: self.active_producers(), abort })
     }
 
     /// Has the next job put a cleaned segment in the place of those it was made from. False: the log does not want it, because the cleaning was aborted, or retention was

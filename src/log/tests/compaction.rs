@@ -9,7 +9,7 @@ use super::kafka_directories::Fixture;
 use super::support::*;
 use crate::base::{LeaderEpoch, Offset, ProducerId, Timestamp};
 use crate::log::compaction::swap;
-use crate::log::compaction::{Cleaned, CleanerLimits, Cleaning, CleaningError, CleaningReport, LastRecord, Step};
+use crate::log::compaction::{Cleaned, CleanerLimits, Cleaning, CleaningError, CleaningReport, Step};
 use crate::log::format::{FileKind, Marking, SegmentFileName, path};
 use crate::log::{Log, LogConfig, LogError, OpenContext, ReadOutcome, TimestampQuery};
 use crate::wire::batch::Batch;
@@ -206,13 +206,6 @@ impl Model {
             assert_eq!(last.insert(record.key, record.offset), None, "key {} is there twice below {first_dirty}", record.key);
         }
     }
-
-    fn plan_producers(&self) -> crate::log::compaction::ActiveProducers {
-        let last = |(number, offset): (&u8, &i64)| {
-            (producer_id(*number), LastRecord { last_data_offset: Some(Offset(*offset)), producer_epoch: 0 })
-        };
-        self.last_data_offsets.iter().map(last).collect()
-    }
 }
 
 proptest! {
@@ -258,8 +251,7 @@ proptest! {
                 Deed::Clean(map_bytes_max) => {
                     work(&mut log);
                     let now = Timestamp(model.now);
-                    if let Some(mut plan) = log.begin_cleaning(log.log_end_offset(), now) {
-                        plan.active_producers = model.plan_producers();
+                    if let Some(plan) = log.begin_cleaning(log.log_end_offset(), now) {
                         let abort = plan.abort();
                         let mut cleaning = Cleaning::new(plan, CleanerLimits { map_bytes_max, ..LIMITS }, now);
                         let report = loop {
@@ -280,8 +272,7 @@ proptest! {
                 Deed::DieInSwap(share, number) => {
                     work(&mut log);
                     let now = Timestamp(model.now);
-                    if let Some(mut plan) = log.begin_cleaning(log.log_end_offset(), now) {
-                        plan.active_producers = model.plan_producers();
+                    if let Some(plan) = log.begin_cleaning(log.log_end_offset(), now) {
                         model.touched = plan.cleanable.first_uncleanable_offset.0;
                         let mut cleaning = Cleaning::new(plan, LIMITS, now);
                         for swap_number in 0.. {

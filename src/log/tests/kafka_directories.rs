@@ -11,6 +11,7 @@ use super::support::*;
 use crate::base::{LeaderEpoch, Offset, Timestamp};
 use crate::log::checkpoint::{self, PartitionOffsets};
 use crate::log::format::{FileKind, Marking, SegmentFileName};
+use crate::log::producer_state::snapshot;
 use crate::log::{
     Log, LogConfig, OpenContext, RecoveryReport, TimestampQuery, clean_shutdown, data_dir, meta_properties, partition_metadata,
 };
@@ -95,7 +96,37 @@ fn check_partition(fixture: &Fixture, expected: &Value, log: &mut Log) {
     if let Some(times) = expected["times"].as_array() {
         check_timestamps(expected, times, log, &name);
     }
+    check_producers(expected, log, &name);
     check_records(fixture, topic, expected["partition"].as_i64().unwrap(), log);
+}
+
+/// What Kafka's DescribeProducers said.
+fn check_producers(expected: &Value, log: &Log, name: &str) {
+    let Some(kafkas) = expected["producers"].as_array() else { return };
+    let kafkas: BTreeMap<i64, [i64; 5]> = kafkas
+        .iter()
+        .map(|producer| {
+            let field = |name: &str| producer[name].as_i64().unwrap();
+            let state = ["producerEpoch", "lastSequence", "lastTimestamp", "coordinatorEpoch", "transactionStart"].map(field);
+            (field("producerId"), state)
+        })
+        .collect();
+    let ours: BTreeMap<i64, [i64; 5]> = log
+        .active_producers()
+        .iter()
+        .map(|producer| {
+            let transaction = producer.current_transaction_first_offset.0;
+            let state = [
+                i64::from(producer.epoch),
+                i64::from(producer.last_sequence()),
+                producer.last_timestamp.0,
+                i64::from(producer.coordinator_epoch),
+                transaction,
+            ];
+            (producer.id.0, state)
+        })
+        .collect();
+    assert_eq!(ours, kafkas, "{name}");
 }
 
 fn check_timestamps(expected: &Value, times: &[Value], log: &Log, name: &str) {
@@ -203,6 +234,47 @@ fn every_partition_of_a_killed_directory_recovers_as_kafka_did() {
         let left: Vec<_> = names.filter_map(|name| SegmentFileName::parse(&name)).filter(|name| name.marking != Marking::Live).collect();
         assert!(left.is_empty(), "{topic}-{partition}: {left:?}");
     }
+}
+
+#[test]
+fn producers_are_found_again_without_the_snapshots() {
+    let fixture = Fixture::unpack("clean");
+    let mut compared = 0;
+    for expected in fixture.of_kind("partition") {
+        let topic = expected["topic"].as_str().unwrap();
+        let partition = expected["partition"].as_i64().unwrap();
+        // Where records went, so did what they said.
+        if expected["begin"] != 0 || topic.starts_with("compacted") {
+            continue;
+        }
+        let folder = fixture.folder(topic, partition);
+        let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        names
+            .filter(|path| path.extension().is_some_and(|extension| extension == "snapshot"))
+            .for_each(|path| fs::remove_file(path).unwrap());
+        let (log, _) = open(&folder, &fixture.config(topic), OpenContext::default());
+        check_producers(expected, &log, &folder.display().to_string());
+        compared += log.active_producers().iter().count();
+    }
+    assert!(compared > 50, "{compared}");
+}
+
+#[test]
+fn producer_snapshots_are_written_byte_for_byte_as_they_were_read() {
+    let fixture = Fixture::unpack("killed");
+    let mut compared = 0;
+    for folder in data_dir::scan(fixture.data.path()).unwrap().partitions {
+        for entry in fs::read_dir(&folder.path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "snapshot") {
+                let bytes = fs::read(&path).unwrap();
+                let state = snapshot::decode(&bytes).unwrap();
+                assert_eq!(snapshot::encode(&state.freeze()), bytes, "{}", path.display());
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 50, "{compared}");
 }
 
 #[test]

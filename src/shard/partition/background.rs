@@ -11,7 +11,7 @@ use crate::base::{ErrorCode, Timestamp};
 use crate::io::clock;
 use crate::io::glommio::spawn;
 use crate::log::timestamp_lookup::TimestampQuery;
-use crate::log::{Job, Log, LogError, SegmentOpening};
+use crate::log::{Job, Log, LogError, ProducerExpiration, SegmentOpening};
 use crate::shard::Shard;
 
 /// How often a search by time may find that the cleaner or retention was faster.
@@ -73,13 +73,17 @@ impl Partition {
         Ok(true)
     }
 
-    /// What time alone asks for: rolls of idle segments, retention, syncs by `flush.ms`, closing of files nobody reads.
+    /// What time alone asks for: rolls of idle segments, retention, producers that are forgotten, syncs by `flush.ms`, closing of files nobody reads.
     pub fn tick(self: &Rc<Self>, shard: &Rc<Shard>) {
+        let broker = shard.broker_config();
+        let expiration =
+            ProducerExpiration { after_ms: broker.producer_expiration_ms, check_interval_ms: broker.producer_expiration_check_ms };
         let flush_due = {
             let Ok(mut guard) = self.state_mut() else { return };
             let state = &mut *guard;
             let now = clock::wall_ms();
             state.log.tick(now, state.high_watermark.offset);
+            state.log.expire_producers(now, expiration);
             // With no limit there is nothing to look up.
             state.config.flush_ms.is_some_and(|flush_ms| {
                 let since = state.log.unflushed().and_then(|unflushed| unflushed.since);

@@ -9,7 +9,7 @@ use super::{Partition, State};
 use crate::base::{ErrorCode, Offset};
 use crate::io::clock;
 use crate::io::glommio::{data_sync, spawn};
-use crate::log::{LogError, OffsetAndPosition};
+use crate::log::{LogError, NotAppended, OffsetAndPosition};
 use crate::shard::calls::{Call, CallId};
 use crate::shard::histograms::Stage;
 use crate::shard::waits::Watcher;
@@ -44,6 +44,26 @@ impl Partition {
         let unflushed = state.log.unflushed().filter(|unflushed| unflushed.messages >= flush_messages)?;
         let call = shard.calls.open();
         state.flush.waiting.push((unflushed.up_to, call.id));
+        Some(call)
+    }
+
+    /// The wait of batches that were sent once more: as long as an append up to them waits for its sync, they are not acknowledged either.
+    pub(super) fn durable_repetition(
+        &self,
+        state: &mut State,
+        shard: &Rc<Shard>,
+        left_out: &[(usize, NotAppended)],
+    ) -> Option<Call<Result<(), ErrorCode>>> {
+        if state.flush.waiting.is_empty() {
+            return None;
+        }
+        let ends = left_out.iter().filter_map(|(_, why)| match why {
+            NotAppended::Duplicate(batch) => Some(batch.last_offset.plus(1)),
+            NotAppended::Refused(_) => None,
+        });
+        let end = ends.max().filter(|end| *end > state.log.recovery_point())?;
+        let call = shard.calls.open();
+        state.flush.waiting.push((end, call.id));
         Some(call)
     }
 

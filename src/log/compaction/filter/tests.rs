@@ -2,7 +2,8 @@
 
 use super::super::transactions::AbortedTransaction;
 use super::*;
-use crate::base::LeaderEpoch;
+use crate::base::{LeaderEpoch, ProducerId};
+use crate::log::producer_state::LastRecord;
 use crate::wire::RecordBatchBuilder;
 use crate::wire::batch::{Attributes, check_stored};
 
@@ -20,7 +21,7 @@ fn batch(base: i64, records: &[(&str, Option<&str>)]) -> RecordBatchBuilder {
 
 struct Case {
     map: OffsetMap,
-    active_producers: ActiveProducers,
+    last_records: LastRecords,
     transactions: TransactionsSeen,
     map_end: Offset,
     now: Timestamp,
@@ -31,8 +32,8 @@ impl Case {
     fn new(last_offsets: &[(&str, i64)]) -> Case {
         let mut map = OffsetMap::new(100, 1 << 20, 0.9);
         last_offsets.iter().for_each(|(key, offset)| assert!(map.put(key.as_bytes(), Offset(*offset))));
-        let (active_producers, transactions) = (ActiveProducers::new(), TransactionsSeen::default());
-        Case { map, active_producers, transactions, map_end: Offset(1000), now: NOW }
+        let (last_records, transactions) = (LastRecords::new(), TransactionsSeen::default());
+        Case { map, last_records, transactions, map_end: Offset(1000), now: NOW }
     }
 
     fn judge(&mut self, bytes: &[u8], is_last: bool) -> Verdict {
@@ -41,7 +42,7 @@ impl Case {
             map_end: self.map_end,
             now: self.now,
             delete_retention_ms: RETENTION_MS,
-            active_producers: &self.active_producers,
+            last_records: &self.last_records,
         };
         filter.judge(&Batch::stored(bytes).unwrap(), is_last, &mut self.transactions).unwrap()
     }
@@ -103,7 +104,7 @@ fn the_last_batch_of_an_active_producer_is_left_empty() {
     let mut case = Case::new(&[("a", 20)]);
     assert_eq!(case.judge(&bytes, false), Verdict::Drop);
     let mut last = |offset| {
-        case.active_producers = [(ProducerId(7), LastRecord { last_data_offset: Some(Offset(offset)), producer_epoch: 3 })].into();
+        case.last_records = [(ProducerId(7), LastRecord { last_data_offset: Some(Offset(offset)), epoch: 3 })].into();
         case.judge(&bytes, false)
     };
     assert_eq!(last(30), Verdict::Drop, "it wrote more behind this");
@@ -111,7 +112,7 @@ fn the_last_batch_of_an_active_producer_is_left_empty() {
     let header = check_stored(&empty).unwrap();
     assert_eq!((header.records_count, header.last_sequence(), header.last_offset()), (0, 41, Offset(11)));
     assert_eq!(case.judge(&empty, false), Verdict::Keep);
-    case.active_producers.clear();
+    case.last_records.clear();
     assert_eq!(case.judge(&empty, false), Verdict::Drop, "the producer is gone");
 }
 
@@ -157,7 +158,7 @@ fn an_aborted_transaction_goes_and_its_marker_after_it() {
     again(&mut case);
     assert_eq!(case.judge(&marked, false), Verdict::Drop);
     // A producer of which only that marker is known keeps it, emptied, for its epoch.
-    case.active_producers = [(ProducerId(7), LastRecord { last_data_offset: None, producer_epoch: 3 })].into();
+    case.last_records = [(ProducerId(7), LastRecord { last_data_offset: None, epoch: 3 })].into();
     again(&mut case);
     let Verdict::Replace(empty) = case.judge(&marked, false) else { panic!("it was not emptied") };
     let header = check_stored(&empty).unwrap();
@@ -179,7 +180,6 @@ fn damage_inside_a_batch_is_an_error() {
     let mut bytes = Vec::new();
     batch(10, &[("a", Some("1"))]).build_around(b"no lz4 frame", &mut bytes);
     let mut case = Case::new(&[]);
-    let filter =
-        Filter { map: &case.map, map_end: case.map_end, now: NOW, delete_retention_ms: 0, active_producers: &case.active_producers };
+    let filter = Filter { map: &case.map, map_end: case.map_end, now: NOW, delete_retention_ms: 0, last_records: &case.last_records };
     assert!(filter.judge(&Batch::stored(&bytes).unwrap(), false, &mut case.transactions).is_err());
 }

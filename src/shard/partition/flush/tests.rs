@@ -3,7 +3,9 @@
 use std::io;
 
 use super::*;
+use crate::base::ProducerId;
 use crate::io::glommio::run_here;
+use crate::shard::partition::Written;
 use crate::shard::test_cores::TestCores;
 
 fn high_watermark(cores: &TestCores) -> i64 {
@@ -90,5 +92,34 @@ fn who_waits_hears_of_a_roll_between_the_append_and_its_sync() {
             told.push(partition.state_mut().unwrap().flushed(end, &Ok(())).readable_bytes);
         }
         assert_eq!(told, [u64::MAX, 0], "the end lies in another segment: look again");
+    });
+}
+
+#[test]
+fn a_batch_sent_once_more_waits_as_long_as_the_first_sending() {
+    run_here(async {
+        let cores = TestCores::new(1, &[("flush.messages", "2")]);
+        let partition = cores.partition(0);
+        let id = ProducerId(5);
+        assert!(cores.append_of(0, id, 0).unwrap().durable.is_none(), "one record needs no sync");
+        // A sync that begins too early for the second record.
+        let early = partition.state().unwrap().log.end();
+        partition.state_mut().unwrap().flush.running = true;
+        let second = cores.append_of(0, id, 1).unwrap();
+        assert!(second.durable.is_some() && second.left_out.is_empty());
+
+        let again = cores.append_of(0, id, 1).unwrap();
+        let first_offset = |written: &Written| written.left_out[0].1.map(|repeated| repeated.first_offset.0);
+        assert_eq!((first_offset(&again), partition.state().unwrap().log.log_end_offset().0), (Ok(1), 2));
+        assert!(again.durable.is_some(), "what it repeats is not durable yet");
+
+        let round = partition.state_mut().unwrap().flushed(early, &Ok(()));
+        assert!(round.again && round.done.is_empty());
+        assert!(cores.append_of(0, id, 0).unwrap().durable.is_none(), "the first record is synced by now");
+        let all = partition.state().unwrap().log.end();
+        let round = partition.state_mut().unwrap().flushed(all, &Ok(()));
+        assert_eq!((round.again, round.done.len()), (false, 2));
+        assert!(cores.append_of(0, id, 1).unwrap().durable.is_none());
+        assert_eq!(cores.append_of(0, id, 9).unwrap().left_out[0].1, Err(ErrorCode::OutOfOrderSequenceNumber));
     });
 }
