@@ -16,8 +16,8 @@ use kafka_protocol::messages::incremental_alter_configs_request::{
 use kafka_protocol::messages::{
     AlterConfigsRequest, BrokerId, CreatePartitionsRequest, DescribeConfigsRequest, FindCoordinatorRequest, IncrementalAlterConfigsRequest,
 };
-use kafka_protocol::protocol::StrBytes;
 
+use broker::ask::text;
 use broker::{Broker, Connection, ask};
 
 const TOPIC: i8 = 2;
@@ -30,10 +30,6 @@ const MESSAGE_TOO_LARGE: i16 = 10;
 const INVALID_CONFIG: i16 = 40;
 const INVALID_REQUEST: i16 = 42;
 const POLICY_VIOLATION: i16 = 44;
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.into())
-}
 
 type Operation<'a> = (&'a str, i8, Option<&'a str>);
 
@@ -277,6 +273,23 @@ fn an_adopted_topic_is_kept_until_somebody_says_how_long() {
     assert_eq!(alter(&mut connection, TOPIC, "t", &changes).0, 0);
     assert_eq!(value(&mut connection, TOPIC, "t", "retention.ms"), ("604800000".into(), 5));
     broker.wait_until(|broker| ask::list_offset(&mut broker.connect(0), "t", 0, ask::EARLIEST).offset > 0);
+}
+
+/// Kafka compacts the topic of groups, whatever else it was told: what goes by age there are offsets of groups that only read seldom.
+#[test]
+fn an_adopted_topic_of_groups_is_compacted_and_nothing_else() {
+    let directory = broker::fresh_dir();
+    {
+        let mut broker = Broker::start_in(directory.path(), &["--set", "offsets.topic.num.partitions=1"]);
+        let mut connection = broker.connect(0);
+        connection.ask(4, &FindCoordinatorRequest::default().with_coordinator_keys(vec![text("g")]));
+        broker.stop();
+    }
+    std::fs::remove_file(Path::new(directory.path()).join("metadata.pagewire")).unwrap();
+    let broker = Broker::start_in(directory.path(), &["--set", "log.retention.ms=60000"]);
+    let mut connection = broker.connect(0);
+    assert_eq!(value(&mut connection, TOPIC, "__consumer_offsets", "cleanup.policy"), ("compact".into(), 1));
+    assert_eq!(value(&mut connection, TOPIC, "__consumer_offsets", "segment.bytes"), ("104857600".into(), 1));
 }
 
 fn grow(connection: &mut Connection, name: &str, count: i32, assignment: Option<Vec<Vec<i32>>>) -> (i16, String) {

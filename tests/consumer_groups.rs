@@ -17,11 +17,12 @@ use kafka_protocol::messages::{
     ApiVersionsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, DeleteGroupsRequest,
     DescribeGroupsRequest, FindCoordinatorRequest, GroupId, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, TopicName,
 };
-use kafka_protocol::protocol::{Request, StrBytes};
+use kafka_protocol::protocol::Request;
 use pagewire::api::versions;
 use pagewire::base::ErrorCode;
 use uuid::Uuid;
 
+use broker::ask::text;
 use broker::{Broker, Connection, PATIENCE, ask};
 
 const NONE: i16 = 0;
@@ -41,10 +42,6 @@ fn served<R: Request>() -> RangeInclusive<i16> {
 
 fn newest<R: Request>() -> i16 {
     *served::<R>().end()
-}
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.into())
 }
 
 fn group(name: &str) -> GroupId {
@@ -354,4 +351,20 @@ fn mistakes_are_told() {
         assert_eq!(answer.assignment, None);
     }
     assert_eq!(beat(&mut connection, &beating("a", 1)).error_code, NONE, "the group is as it was");
+}
+
+#[test]
+fn a_regular_expression_that_takes_long_to_read_holds_nobody_up() {
+    let (broker, mut connection) = broker_with_groups(&["--cores", "0"]);
+    let heavy = format!("(?i){}", r"\pL".repeat(1300));
+    let request = joining("a").with_subscribed_topic_names(None).with_subscribed_topic_regex(Some(text(&heavy)));
+    connection.send(newest::<ConsumerGroupHeartbeatRequest>(), &request);
+    let mut other = broker.connect(0);
+    assert_eq!(other.ask(0, &ApiVersionsRequest::default()).error_code, NONE);
+    connection.stream.set_nonblocking(true).unwrap();
+    let answer_so_far = connection.stream.peek(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(answer_so_far, Err(std::io::ErrorKind::WouldBlock), "the other connection was answered first");
+    connection.stream.set_nonblocking(false).unwrap();
+    let answer = connection.receive::<ConsumerGroupHeartbeatRequest>(newest::<ConsumerGroupHeartbeatRequest>());
+    assert_eq!(answer.error_code, ErrorCode::InvalidRegularExpression.code());
 }

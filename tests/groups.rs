@@ -26,10 +26,11 @@ use kafka_protocol::messages::{
     FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, ListGroupsRequest,
     OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest, SyncGroupResponse,
 };
-use kafka_protocol::protocol::{Request, StrBytes};
+use kafka_protocol::protocol::Request;
 use pagewire::api::versions;
 use pagewire::base::ErrorCode;
 
+use broker::ask::text;
 use broker::{Broker, Connection, PATIENCE, ask};
 
 const NONE: i16 = 0;
@@ -45,10 +46,6 @@ fn served<R: Request>() -> RangeInclusive<i16> {
 
 fn newest<R: Request>() -> i16 {
     *served::<R>().end()
-}
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.into())
 }
 
 fn group(name: &str) -> GroupId {

@@ -2,33 +2,20 @@
 
 mod broker;
 
-use std::process::{Command, Output};
-
 use broker::members::{self, Member};
-use broker::{Broker, Connection, ask, pagewire};
+use broker::{Broker, Connection, ask, command};
 use serde_json::Value;
 
 /// Two cores, so that some groups and partitions are elsewhere than the bootstrap address.
 const SETTINGS: [&str; 4] = ["--set", "group.initial.rebalance.delay.ms=0", "--set", "offsets.topic.num.partitions=4"];
 const RECORDS: i64 = 10;
 
-fn groups(broker: &Broker, arguments: &str) -> Output {
-    let bootstrap = broker.address(0).to_string();
-    let line = ["groups", "--bootstrap", &bootstrap].into_iter().chain(arguments.split(' '));
-    Command::new(pagewire()).args(line).output().expect("the command was built")
-}
-
-/// What a command that must succeed prints as JSON.
 fn json(broker: &Broker, arguments: &str) -> Value {
-    let output = groups(broker, &format!("{arguments} --json"));
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("it is JSON")
+    command::json(broker, &format!("groups {arguments}"))
 }
 
-/// What a command that must fail says, with its exit code.
 fn refusal(broker: &Broker, arguments: &str) -> (i32, String) {
-    let output = groups(broker, arguments);
-    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+    command::refusal(broker, &format!("groups {arguments}"))
 }
 
 /// A broker with a topic "t" of three partitions of ten records each.
@@ -77,8 +64,7 @@ fn groups_are_listed_and_described_wherever_they_are_coordinated() {
     assert_eq!(json(&broker, "list --type consumer"), Value::Array(vec![]));
 
     json_describes_members_and_lag(&broker, &busy);
-    let text = groups(&broker, "describe busy alpha");
-    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    let text = command::said(&broker, "groups describe busy alpha");
     assert!(text.contains("busy  Stable  classic, assignor range") && text.contains("t:0-1") && text.contains("no members"), "{text}");
     assert_eq!(refusal(&broker, "describe nobody").0, 1);
     assert!(refusal(&broker, "describe nobody").1.contains("there is no group \"nobody\""));
@@ -144,12 +130,17 @@ fn a_group_with_members_is_neither_reset_nor_deleted() {
     assert!(
         message.contains("busy: the group has members")
             && message.contains("nobody: there is no such group")
-            && message.contains("deleted: idle"),
+            && message.contains("done: idle"),
         "{message}"
     );
     two.iter_mut().for_each(|member| members::leave(member, "busy"));
     assert_eq!(json(&broker, "delete busy nobody --if-exists")["done"], serde_json::json!(["busy"]));
     assert_eq!(json(&broker, "list"), Value::Array(vec![]));
+    for (wrong, right) in [("list --state stabel", "Stable"), ("list --type clasic", "classic, consumer")] {
+        let (code, message) = refusal(&broker, wrong);
+        assert!(code == 2 && message.contains(right), "{wrong}: {message}");
+    }
+    assert_eq!(json(&broker, "list --state empty,STABLE --type Classic"), Value::Array(vec![]));
 }
 
 #[test]
@@ -159,6 +150,6 @@ fn a_group_of_another_make_is_shown_without_its_assignments() {
     members::finish_rebalance(&mut members, "strange", |_| b"{\"not\": \"a consumer's\"}"[..].into());
     let described = &json(&broker, "describe strange")[0];
     assert_eq!(described["members"][0]["partitions"], Value::Null);
-    let text = groups(&broker, "describe strange");
-    assert!(String::from_utf8_lossy(&text.stdout).contains("not of the consumer's format"));
+    let text = command::said(&broker, "groups describe strange");
+    assert!(text.contains("not of the consumer's format"));
 }

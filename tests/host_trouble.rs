@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use kafka_protocol::messages::InitProducerIdRequest;
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+use kafka_protocol::messages::{DeleteRecordsRequest, InitProducerIdRequest};
 use tempfile::TempDir;
 
 use broker::{Broker, Ended, ask, fresh_dir, serve_and_fail};
@@ -135,6 +136,28 @@ fn a_log_that_finds_the_disk_full_goes_offline_alone() {
     assert_eq!(ask::read(&mut connection, "quiet", 0, 0).len(), 2);
     assert_eq!(ask::read(&mut connection, "new", 1, 0).len(), 1);
     broker.stop();
+}
+
+#[test]
+fn records_that_were_deleted_stay_deleted_when_their_log_goes_offline() {
+    let disk = Disk::mount(24);
+    let mut broker = Broker::start_in(disk.path(), &[]);
+    let mut connection = broker.connect(0);
+    ask::create_topic(&mut connection, "t", 1, &[("segment.bytes", "1048576")]);
+    ask::write(&mut connection, "t", 0, &["0", "1", "2", "3", "4"]);
+    let partition = DeleteRecordsPartition::default().with_partition_index(0).with_offset(3);
+    let topic = DeleteRecordsTopic::default().with_name(ask::topic_name("t")).with_partitions(vec![partition]);
+    let deleted = connection.ask(2, &DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(10_000));
+    assert_eq!(deleted.topics[0].partitions[0].error_code, 0);
+
+    let ballast = disk.fill();
+    let is_refused =
+        |number| ask::produce(&mut connection, "t", 0, &ask::batch_of(&[vec![number; 50_000]])).error_code == KAFKA_STORAGE_ERROR;
+    assert!((0..100).any(is_refused), "the disk is full");
+    std::fs::remove_file(ballast).unwrap();
+    assert_eq!(broker.terminate().status.code(), FAILED, "a log was not closed");
+    broker.start_again(&[]);
+    assert_eq!(ask::list_offset(&mut broker.connect(0), "t", 0, ask::EARLIEST).offset, 3);
 }
 
 #[test]

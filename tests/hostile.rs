@@ -31,7 +31,6 @@ use kafka_protocol::messages::{
     LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
     OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
 };
-use kafka_protocol::protocol::StrBytes;
 use pagewire::api::versions::APIS;
 use pagewire::base::Timestamp;
 use pagewire::base::limits::{REQUEST_BYTES_MAX, REQUEST_PARTITIONS_MAX};
@@ -39,6 +38,7 @@ use pagewire::wire::compression::compress;
 use pagewire::wire::frame::is_flexible;
 use pagewire::wire::{Codec, RecordBatchBuilder};
 
+use broker::ask::text;
 use broker::connection::{frame, frame_around};
 use broker::{Broker, Connection, ask};
 
@@ -138,10 +138,6 @@ fn with_length(mut frame: Vec<u8>) -> Vec<u8> {
     let length = frame.len() as i32 - 4;
     frame[..4].copy_from_slice(&length.to_be_bytes());
     frame
-}
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.into())
 }
 
 /// A real request of every kind, in an old version and in the newest that names topics.

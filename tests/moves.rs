@@ -10,7 +10,6 @@
 
 mod broker;
 
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -32,7 +31,7 @@ use pagewire::wire::{Codec, RecordBatchBuilder};
 use broker::connection::{decode, frame};
 use broker::load::{Load, own_address, verify};
 use broker::random::Random;
-use broker::{Broker, Connection, ask, fresh_dir};
+use broker::{Broker, Connection, ask, command, fresh_dir};
 
 const NOT_COORDINATOR: i16 = 16;
 const FENCED_LEADER_EPOCH: i16 = 74;
@@ -397,16 +396,6 @@ fn a_join_that_waits_is_told_to_look_for_the_coordinator() {
     assert_eq!(member.receive::<JoinGroupRequest>(3).error_code, NOT_COORDINATOR);
 }
 
-/// Runs `pagewire topics` against core 0.
-fn topics(broker: &Broker, arguments: &[&str]) -> (bool, String) {
-    let output = Command::new(broker::pagewire())
-        .args(["topics", "--bootstrap", &broker.address(0).to_string()])
-        .args(arguments)
-        .output()
-        .expect("the command was built");
-    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
-}
-
 #[test]
 fn the_command_line_moves_partitions_in_both_ways_of_advertising() {
     for (advertise, leader_moves) in [("per-core", true), ("per-node", false)] {
@@ -415,7 +404,7 @@ fn the_command_line_moves_partitions_in_both_ways_of_advertising() {
         ask::create_topic(&mut connection, "t", 2, &[]);
         let before = ask::describe(&mut connection, "t");
         for core in ["0", "1"] {
-            assert_eq!(topics(&broker, &["move", "t-0", "t-1", "--core", core]), (true, "t-0\nt-1\n".into()));
+            assert_eq!(command::said(&broker, &format!("topics move t-0 t-1 --core {core}")), "t-0\nt-1\n");
             for partition in 0..2 {
                 ask::write(&mut connection, "t", partition, &["x"]);
             }
@@ -431,12 +420,12 @@ fn the_command_line_moves_partitions_in_both_ways_of_advertising() {
         // Each partition was on one of the two cores: one of them moved once, the other twice.
         assert_eq!(epochs(&after), epochs(&before) + 3);
         for (arguments, sentence) in [
-            (["move", "t-0", "--core", "2"], "not one of this node's"),
-            (["move", "t-7", "--core", "1"], "no partition t-7"),
-            (["move", "tt", "--core", "1"], "orders-3"),
+            ("topics move t-0 --core 2", "there is no core 2: this node has cores 0 to 1"),
+            ("topics move t-7 --core 1", "no partition t-7"),
+            ("topics move tt --core 1", "orders-3"),
         ] {
-            let (worked, said) = topics(&broker, &arguments);
-            assert!(!worked && said.contains(sentence), "{said}");
+            let (_, said) = command::refusal(&broker, arguments);
+            assert!(said.contains(sentence), "{said}");
         }
         broker.stop();
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::describe_client_quotas_response::EntryData as Described;
 use kafka_protocol::messages::{AlterClientQuotasRequest, ApiVersionsRequest, DescribeClientQuotasRequest, ProduceRequest};
-use kafka_protocol::protocol::StrBytes;
 
+use broker::ask::text;
 use broker::connection::frame;
 use broker::{Broker, Connection, PATIENCE, ask};
 
@@ -21,10 +21,6 @@ const PRODUCER: &str = "producer_byte_rate";
 const CONSUMER: &str = "consumer_byte_rate";
 /// A client may use at once what so many seconds allow: Kafka's eleven windows but one.
 const BURST_S: i64 = 10;
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.into())
-}
 
 /// Sets or, with no rate, takes away one quota of an entity.
 fn set(connection: &mut Connection, entity: &[(&str, Option<&str>)], key: &str, rate: Option<i64>) {

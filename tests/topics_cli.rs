@@ -5,36 +5,16 @@
 
 mod broker;
 
-use std::process::{Command, Output};
+use std::process::Command;
 
+use broker::command::{json, refusal, said};
 use broker::{Broker, ask, pagewire, pagewire_load};
 use serde_json::Value;
 
-fn run(broker: &Broker, arguments: &str) -> Output {
-    let line = arguments.split(' ').chain(["--bootstrap"]);
-    Command::new(pagewire()).args(line).arg(broker.address(0).to_string()).output().expect("the command was built")
-}
-
-/// What a command that must succeed prints.
-fn said(broker: &Broker, arguments: &str) -> String {
-    let output = run(broker, arguments);
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("it is text")
-}
-
-fn json(broker: &Broker, arguments: &str) -> Value {
-    serde_json::from_str(&said(broker, &format!("{arguments} --json"))).expect("it is JSON")
-}
-
-/// What a command that must fail says, with its exit code.
-fn refusal(broker: &Broker, arguments: &str) -> (i32, String) {
-    let output = run(broker, arguments);
-    assert!(output.stdout.is_empty());
-    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).trim().to_owned())
-}
+const START: [&str; 2] = ["--set", "log.retention.ms=7200000"];
 
 fn broker_with_topic() -> Broker {
-    let broker = Broker::start(&["--set", "log.retention.ms=7200000"]);
+    let broker = Broker::start(&START);
     said(&broker, "topics create orders --partitions 3 --set segment.bytes=1048576");
     broker
 }
@@ -70,6 +50,97 @@ fn settings_are_shown_with_where_they_come_from() {
     let (code, message) = refusal(&broker, "configs get broker 77 --all");
     assert!(code == 1 && message.contains("no broker 77"), "{message}");
     assert_eq!(refusal(&broker, "configs get shelf orders").0, 2, "a kind that nobody knows");
+}
+
+#[test]
+fn settings_of_topics_are_changed_and_taken_back() {
+    let broker = broker_with_topic();
+    let shown = |name: &str| {
+        let shown = json(&broker, &format!("configs get topic orders {name}"));
+        [&shown[0]["value"], &shown[0]["source"]].map(|field| field.as_str().unwrap().to_owned())
+    };
+    assert_eq!(said(&broker, "configs set topic orders retention.ms=60000 cleanup.policy+=compact"), "retention.ms\ncleanup.policy\n");
+    assert_eq!(shown("retention.ms"), ["60000", "topic"]);
+    assert_eq!(shown("cleanup.policy"), ["delete,compact", "topic"], "a list grows from its default");
+    assert_eq!(shown("segment.bytes"), ["1048576", "topic"], "what is not named stays");
+    assert_eq!(json(&broker, "configs set topic orders cleanup.policy-=delete"), serde_json::json!({"done": ["cleanup.policy"]}));
+    assert_eq!(shown("cleanup.policy"), ["compact", "topic"]);
+
+    assert_eq!(said(&broker, "configs set topic orders retention.ms=1 --validate-only"), "retention.ms\n");
+    assert_eq!(shown("retention.ms"), ["60000", "topic"], "it was only asked");
+    for (change, why) in [
+        ("set topic orders retention.ms=soon segment.bytes=2097152", "(error 40)"),
+        ("set topic orders retension.ms=1", "(error 40)"),
+        ("set topic nobody retention.ms=1", "(error 3)"),
+        ("unset topic nobody retention.ms", "(error 3)"),
+    ] {
+        let (code, message) = refusal(&broker, &format!("configs {change}"));
+        assert!(code == 1 && message.contains(why), "{change}: {message}");
+    }
+    assert_eq!(refusal(&broker, "configs set topic orders retention.ms").0, 2, "a change without a value");
+    assert_eq!(shown("segment.bytes"), ["1048576", "topic"], "a change that is wrong in part changes nothing");
+
+    assert_eq!(said(&broker, "configs unset topic orders retention.ms cleanup.policy --validate-only").lines().count(), 2);
+    assert_eq!(shown("retention.ms"), ["60000", "topic"]);
+    assert_eq!(said(&broker, "configs unset topic orders retention.ms cleanup.policy"), "retention.ms\ncleanup.policy\n");
+    assert_eq!(shown("retention.ms"), ["7200000", "start"]);
+    assert_eq!(shown("cleanup.policy"), ["delete", "default"]);
+}
+
+#[test]
+fn settings_of_brokers_are_changed_for_one_and_for_all() {
+    let mut broker = broker_with_topic();
+    let shown = |broker: &Broker, resource: &str, name: &str| {
+        let shown = json(broker, &format!("configs get {resource} {name}"));
+        [&shown[0]["value"], &shown[0]["source"]].map(|field| field.as_str().unwrap().to_owned())
+    };
+    said(&broker, "configs set broker all log.retention.ms=3600000");
+    said(&broker, "configs set broker 1001 log.retention.ms=1800000");
+    let check = |broker: &Broker| {
+        assert_eq!(shown(broker, "broker all", "log.retention.ms"), ["3600000", "all brokers"]);
+        assert_eq!(shown(broker, "broker 1000", "log.retention.ms"), ["3600000", "all brokers"]);
+        assert_eq!(shown(broker, "broker 1001", "log.retention.ms"), ["1800000", "broker"]);
+        assert_eq!(shown(broker, "topic orders", "retention.ms"), ["3600000", "all brokers"], "the broker that is asked has it so");
+    };
+    check(&broker);
+    broker.stop();
+    broker.start_again(&START);
+    check(&broker);
+    for (change, why) in [
+        ("set broker 1000 num.partitions=3", "--set num.partitions=3"),
+        ("set broker all log.retention.ms=soon", "expected a whole number"),
+        ("set broker 77 log.retention.ms=1", "no broker 77"),
+        ("unset broker 77 log.retention.ms", "no broker 77"),
+    ] {
+        let (code, message) = refusal(&broker, &format!("configs {change}"));
+        assert!(code == 1 && message.contains(why), "{change}: {message}");
+    }
+    said(&broker, "configs unset broker 1001 log.retention.ms");
+    assert_eq!(shown(&broker, "broker 1001", "log.retention.ms"), ["3600000", "all brokers"]);
+    said(&broker, "configs unset broker all log.retention.ms");
+    assert_eq!(shown(&broker, "broker 1001", "log.retention.ms"), ["7200000", "start"]);
+    assert_eq!(json(&broker, "configs get broker all"), serde_json::json!([]));
+}
+
+#[test]
+fn topics_get_more_partitions_and_never_fewer() {
+    let broker = broker_with_topic();
+    said(&broker, "topics create returns --partitions 1");
+    let count = |topic: &str| json(&broker, &format!("topics describe {topic}"))[0]["partitions"].as_array().unwrap().len();
+    assert_eq!(said(&broker, "topics alter orders returns --partitions 5 --validate-only").lines().count(), 2);
+    assert_eq!([count("orders"), count("returns")], [3, 1], "it was only asked");
+    assert_eq!(said(&broker, "topics alter orders returns --partitions 5"), "orders\nreturns\n");
+    assert_eq!([count("orders"), count("returns")], [5, 5]);
+    ask::write(&mut broker.connect(0), "orders", 4, &["a"]);
+    assert_eq!(ask::list_offset(&mut broker.connect(1), "orders", 4, ask::LATEST).offset, 1);
+    for (arguments, why) in
+        [("orders --partitions 4", "(error 37)"), ("orders --partitions 5", "(error 37)"), ("nobody --partitions 5", "(error 3)")]
+    {
+        let (code, message) = refusal(&broker, &format!("topics alter {arguments}"));
+        assert!(code == 1 && message.contains(why), "{arguments}: {message}");
+    }
+    assert_eq!(count("orders"), 5);
+    assert_eq!(refusal(&broker, "topics alter orders").0, 2, "how many it is to have has to be said");
 }
 
 #[test]

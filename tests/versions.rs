@@ -41,12 +41,13 @@ use kafka_protocol::messages::{
     ListPartitionReassignmentsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
     OffsetForLeaderEpochRequest, ProduceRequest, ResponseHeader, SyncGroupRequest, TransactionalId,
 };
-use kafka_protocol::protocol::{Decodable, Request, StrBytes};
+use kafka_protocol::protocol::{Decodable, Request};
 use pagewire::api::versions::{self, APIS};
 use pagewire::base::{ProducerId, Timestamp};
 use pagewire::wire::{Codec, RecordBatchBuilder};
 use uuid::Uuid;
 
+use broker::ask::text;
 use broker::connection::{frame, frame_around};
 use broker::{Broker, Connection, ask};
 
@@ -66,10 +67,6 @@ fn served<R: Request>() -> RangeInclusive<i16> {
     let row = versions::find(R::KEY).expect("the request is served");
     assert!(row.min >= R::VERSIONS.min && row.max <= R::VERSIONS.max, "kafka-protocol cannot speak all versions of {}", row.name);
     row.min..=row.max
-}
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.into())
 }
 
 /// A broker with a topic "t" of two partitions, one per core, and its id.

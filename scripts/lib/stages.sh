@@ -1,6 +1,6 @@
 # The stages of the test run, in the order in which they run; sourced by scripts/test.
 
-STAGES="setup fmt clippy unit build drivers matrix groups kafka-python-own kafka-tools idempotence kafka-directory fixtures"
+STAGES="setup fmt clippy unit benchmarks build drivers matrix groups kafka-python-own kafka-tools idempotence kafka-directory fixtures"
 
 stages_list() {
     cat << 'LIST'
@@ -8,6 +8,7 @@ setup            install what the tests need by package name; nothing to do when
 fmt              cargo fmt --check
 clippy           cargo clippy, warnings are errors
 unit             cargo test
+benchmarks       the floor, the light client and the comparison on a tiny input
 build            the release binaries
 drivers          each client's driver notices a wrong record of every kind
 matrix           six clients x five codecs x 100,000 messages, against 1, 2 and 4 cores, per-core and per-node
@@ -40,6 +41,14 @@ stage_clippy() {
 stage_unit() {
     # Minutes; the bound only turns a test that hangs into one that fails.
     timeout 1800 cargo test --quiet
+}
+
+stage_benchmarks() {
+    cargo clippy --package pagewire-floor --package pagewire-compare --all-targets --quiet -- -D warnings \
+        -A clippy::disallowed_methods -A clippy::disallowed_types
+    # The comparison starts the programs that it finds beside its own.
+    cargo build --quiet --package pagewire --package pagewire-floor --bins
+    timeout 600 cargo test --quiet --package pagewire-floor --package pagewire-compare
 }
 
 stage_build() {

@@ -14,6 +14,8 @@ use crate::base::BrokerId;
 use crate::io::thread;
 use crate::net::client::{Client, ClientError};
 
+/// How long the broker may take for a change.
+pub const CHANGE_TIMEOUT_MS: i32 = 30_000;
 /// For what passes by itself, such as a coordinator that is loading: how often to ask, and the wait in between.
 const ATTEMPTS_MAX: usize = 20;
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(250);

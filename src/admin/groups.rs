@@ -22,7 +22,7 @@ use self::log_offsets::{EARLIEST, LATEST, log_offsets};
 use self::reset_plan::{PartitionFacts, Target};
 use self::view::{GroupView, OffsetView, ResetView};
 use super::cluster::{Cluster, TopicPartition};
-use super::refusal::AdminError;
+use super::refusal::{AdminError, done_or_refused};
 use crate::io::clock;
 
 /// Runs one command against the cluster of the broker at `bootstrap`.
@@ -87,13 +87,7 @@ fn delete(cluster: &mut Cluster, names: &[String], if_exists: bool) -> Result<Ou
             Err(error) => refused.push(error),
         }
     }
-    if refused.is_empty() {
-        return Ok(Outcome::Done { done });
-    }
-    if !done.is_empty() {
-        refused.push(AdminError::Declined(format!("deleted: {}", done.join(", "))));
-    }
-    Err(AdminError::Several(refused))
+    Ok(Outcome::Done { done: done_or_refused(done, refused)? })
 }
 
 fn reset(cluster: &mut Cluster, flags: &ResetFlags) -> Result<Outcome, AdminError> {

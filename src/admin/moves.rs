@@ -6,15 +6,12 @@
 use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::{AlterPartitionReassignmentsRequest, BrokerId};
 
-use super::cluster::topic_name;
-use super::refusal::{AdminError, check};
+use super::cluster::{CHANGE_TIMEOUT_MS, topic_name};
+use super::refusal::{AdminError, check, done_or_refused};
 use super::topics::Outcome;
 use crate::base::{CoreId, PartitionIndex, TopicName};
 use crate::cluster::controller::replica_of_core;
 use crate::net::client::Client;
-
-/// How long the broker may take for a change.
-const CHANGE_TIMEOUT_MS: i32 = 30_000;
 
 /// One partition as people and directories write it: `orders-3`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,15 +46,17 @@ pub(super) fn run(client: &mut Client, partitions: &[PartitionName], core: u16) 
     let request = AlterPartitionReassignmentsRequest::default().with_timeout_ms(CHANGE_TIMEOUT_MS).with_topics(topics.collect());
     let answer = client.ask("AlterPartitionReassignments", &request)?;
     check("the move", answer.error_code, answer.error_message.as_ref())?;
-    let mut done = Vec::new();
+    let (mut done, mut refused) = (Vec::new(), Vec::new());
     for topic in &answer.responses {
         for partition in &topic.partitions {
             let name = format!("{}-{}", topic.name.as_str(), partition.partition_index);
-            check(&name, partition.error_code, partition.error_message.as_ref())?;
-            done.push(name);
+            match check(&name, partition.error_code, partition.error_message.as_ref()) {
+                Ok(()) => done.push(name),
+                Err(error) => refused.push(error),
+            }
         }
     }
-    Ok(Outcome::Done { done })
+    Ok(Outcome::Done { done: done_or_refused(done, refused)? })
 }
 
 #[cfg(test)]

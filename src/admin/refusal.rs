@@ -5,13 +5,20 @@
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
+use crate::base::ErrorCode;
 use crate::net::client::ClientError;
 
-const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
-const NON_EMPTY_GROUP: i16 = 68;
-const GROUP_ID_NOT_FOUND: i16 = 69;
-/// LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR.
-const TRANSIENT: [i16; 5] = [5, 6, 14, 15, 16];
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = ErrorCode::UnknownTopicOrPartition.code();
+const NON_EMPTY_GROUP: i16 = ErrorCode::NonEmptyGroup.code();
+const GROUP_ID_NOT_FOUND: i16 = ErrorCode::GroupIdNotFound.code();
+/// What passes by itself.
+const TRANSIENT: [ErrorCode; 5] = [
+    ErrorCode::LeaderNotAvailable,
+    ErrorCode::NotLeaderOrFollower,
+    ErrorCode::CoordinatorLoadInProgress,
+    ErrorCode::CoordinatorNotAvailable,
+    ErrorCode::NotCoordinator,
+];
 
 /// Why an admin command came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +47,7 @@ impl AdminError {
 
     /// Whether the same question may find another answer a moment later.
     pub fn is_transient(&self) -> bool {
-        self.code().is_some_and(|code| TRANSIENT.contains(&code))
+        self.code().is_some_and(|code| TRANSIENT.iter().any(|transient| transient.code() == code))
     }
 }
 
@@ -62,6 +69,20 @@ pub fn check(name: &str, code: i16, message: Option<&StrBytes>) -> Result<(), Ad
     Err(AdminError::Refused { name: name.into(), code, message })
 }
 
+/// What was done by a command that goes on after a refusal.
+///
+/// # Errors
+/// [`AdminError::Several`] if anything was refused; what was done all the same stands last.
+pub fn done_or_refused(done: Vec<String>, mut refused: Vec<AdminError>) -> Result<Vec<String>, AdminError> {
+    if refused.is_empty() {
+        return Ok(done);
+    }
+    if !done.is_empty() {
+        refused.push(AdminError::Declined(format!("done: {}", done.join(", "))));
+    }
+    Err(AdminError::Several(refused))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +94,15 @@ mod tests {
         assert_eq!(own.to_string(), "t: no such setting (error 40)");
         assert!(check("t", 36, None).unwrap_err().to_string().contains("(error 36)"));
         assert!(check("t", 12_345, None).unwrap_err().to_string().contains("(error 12345)"));
+    }
+
+    #[test]
+    fn what_was_done_beside_a_refusal_is_told() {
+        let refused = || vec![check("b", 3, None).unwrap_err()];
+        assert_eq!(done_or_refused(vec!["a".into()], Vec::new()).unwrap(), ["a"]);
+        assert_eq!(done_or_refused(Vec::new(), refused()).unwrap_err().to_string(), "b: there is no such topic (error 3)");
+        let both = done_or_refused(vec!["a".into(), "c".into()], refused()).unwrap_err();
+        assert_eq!(both.to_string(), "b: there is no such topic (error 3)\ndone: a, c");
     }
 
     #[test]

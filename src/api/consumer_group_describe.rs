@@ -7,7 +7,8 @@ use kafka_protocol::messages::{ConsumerGroupDescribeRequest, ConsumerGroupDescri
 use kafka_protocol::protocol::StrBytes;
 
 use crate::api::distinct::distinct;
-use crate::api::groups::{group_id, text};
+use crate::api::groups::group_id;
+use crate::api::text::text;
 use crate::base::ErrorCode;
 use crate::coordinator::consumer::views::{DescribedConsumer, DescribedConsumerGroup, DescribedTopic};
 use crate::coordinator::views::NotFound;

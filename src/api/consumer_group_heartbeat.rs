@@ -7,10 +7,11 @@ use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions 
 use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 
-use crate::api::groups::{Caller, ask, group_id, group_instance_id, member_id, short_text, text};
+use crate::api::groups::{Caller, ask, group_id, group_instance_id, member_id, short_text};
+use crate::api::text::text;
 use crate::base::{ErrorCode, PartitionIndex, TopicId};
 use crate::coordinator::GroupId;
-use crate::coordinator::consumer::record;
+use crate::coordinator::consumer::{record, regex};
 use crate::coordinator::effect::{ConsumerHeartbeatResponse, Refusal, Response};
 use crate::coordinator::event::{ConsumerHeartbeatRequest, Event};
 use crate::io::entropy;
@@ -18,6 +19,8 @@ use crate::shard::Shard;
 
 /// From this version on clients make their member ids themselves, and may subscribe by a regular expression.
 const OWN_MEMBER_ID_FROM: i16 = 1;
+/// Regular expressions are read one after the other: they keep one helper thread busy and no more.
+const REGEX_ORDER: u64 = 0;
 
 pub async fn handle(
     shard: Rc<Shard>,
@@ -27,6 +30,12 @@ pub async fn handle(
 ) -> ConsumerGroupHeartbeatResponse {
     if request.group_id.0.trim().is_empty() {
         return refused(Refusal::new(ErrorCode::InvalidRequest, "GroupId can't be empty."));
+    }
+    if let Some(pattern) = request.subscribed_topic_regex.clone().filter(|pattern| !pattern.is_empty()) {
+        // The worst of 4 KB take long before they turn out to be too large; the group reads what has passed once more, which is quick.
+        if let Err(refusal) = shard.offload(REGEX_ORDER, move || regex::compile(&pattern).map(drop)).await {
+            return refused(refusal);
+        }
     }
     let result = match heartbeat_request(version, &caller, request) {
         Ok((group_id, request)) => {

@@ -10,6 +10,7 @@ use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
+use crate::api::text::topic_name;
 use crate::base::{BrokerId, TopicId};
 use crate::cluster::controller::{Answer, Command, Refusal, TopicAnswer, TopicSpec};
 use crate::cluster::image::TopicImage;
@@ -80,8 +81,4 @@ fn refused(name: &str, refusal: &Refusal) -> CreatableTopicResult {
         .with_error_message(Some(StrBytes::from_string(refusal.message.clone())))
         .with_num_partitions(-1)
         .with_replication_factor(-1)
-}
-
-fn topic_name(name: &str) -> kafka_protocol::messages::TopicName {
-    kafka_protocol::messages::TopicName(StrBytes::from_string(name.to_owned()))
 }

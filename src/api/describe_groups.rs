@@ -8,7 +8,8 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::api::authorized_operations;
 use crate::api::distinct::distinct;
-use crate::api::groups::{group_id, text};
+use crate::api::groups::group_id;
+use crate::api::text::text;
 use crate::base::ErrorCode;
 use crate::coordinator::views::{self, NotFound};
 use crate::shard::Shard;

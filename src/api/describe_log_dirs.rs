@@ -10,6 +10,7 @@ use kafka_protocol::messages::describe_log_dirs_response::{DescribeLogDirsPartit
 use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse};
 use kafka_protocol::protocol::StrBytes;
 
+use crate::api::text::topic_name;
 use crate::base::{CoreId, ErrorCode, PartitionIndex, TopicName};
 use crate::cluster::image::Advertise;
 use crate::shard::Shard;
@@ -57,8 +58,7 @@ fn describe(version: i16, dir: LogDir, extents: Extents) -> DescribeLogDirsResul
     let mut topics: Vec<DescribeLogDirsTopic> = Vec::new();
     for ((name, index), LogExtent { size_bytes, offset_lag }) in extents {
         if topics.last().is_none_or(|topic| topic.name.as_str() != name.as_str()) {
-            let name = kafka_protocol::messages::TopicName(StrBytes::from_string(name.to_string()));
-            topics.push(DescribeLogDirsTopic::default().with_name(name));
+            topics.push(DescribeLogDirsTopic::default().with_name(topic_name(&name)));
         }
         let partition = DescribeLogDirsPartition::default()
             .with_partition_index(index.0)

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use kafka_protocol::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
-use kafka_protocol::messages::{BrokerId, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, TopicName};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::{BrokerId, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 use uuid::Uuid;
 
 use crate::api::authorized_operations;
+use crate::api::text::topic_name;
 use crate::base::{ErrorCode, TopicName as LegalName};
 use crate::cluster::image::{MetadataImage, PartitionImage, TopicImage, is_internal_topic};
 use crate::shard::Shard;
@@ -112,10 +112,6 @@ fn partition(partition: &PartitionImage) -> DescribeTopicPartitionsResponseParti
         // Null, which the format allows, makes Java's describeTopics fail.
         .with_eligible_leader_replicas(Some(Vec::new()))
         .with_last_known_elr(Some(Vec::new()))
-}
-
-fn topic_name(name: &str) -> TopicName {
-    TopicName(StrBytes::from_string(name.to_owned()))
 }
 
 #[cfg(test)]

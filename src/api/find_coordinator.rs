@@ -9,15 +9,15 @@ use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinator
 use kafka_protocol::protocol::StrBytes;
 
 use crate::api::distinct::distinct;
-use crate::api::groups::{group_id, text};
+use crate::api::groups::group_id;
+use crate::api::text::text;
 use crate::base::{ErrorCode, TopicId};
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::controller::{Answer, Command, Refusal, TopicSpec};
-use crate::cluster::image::{BrokerRegistration, Configs};
+use crate::cluster::image::{BrokerRegistration, OFFSETS_TOPIC};
 use crate::coordinator::partition_of_group;
 use crate::io::entropy;
 use crate::shard::Shard;
-use crate::shard::groups::OFFSETS_TOPIC;
 
 /// Kafka's coordinator types (`FindCoordinatorRequest.CoordinatorType`).
 const GROUP: i8 = 0;
@@ -90,18 +90,12 @@ async fn create_offsets_topic(shard: &Rc<Shard>) -> Result<(), Refusal> {
 
 /// `__consumer_offsets` as Kafka makes it.
 pub(super) fn offsets_topic(broker: &BrokerConfig) -> TopicSpec {
-    let settings = [
-        ("cleanup.policy", "compact".to_owned()),
-        ("compression.type", "producer".to_owned()),
-        ("segment.bytes", broker.groups.offsets_topic_segment_bytes.to_string()),
-    ];
-    let configs: Configs = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     TopicSpec {
         name: OFFSETS_TOPIC.to_owned(),
         id: TopicId(entropy::uuid()),
         partition_count: broker.groups.offsets_topic_partitions,
         replication_factor: broker.groups.offsets_topic_replication_factor,
         assignment: Vec::new(),
-        configs,
+        configs: broker.offsets_topic_configs(),
     }
 }

@@ -54,11 +54,6 @@ pub(super) fn short_text(text: &str) -> Result<ShortText, ErrorCode> {
     ShortText::new(text).map_err(|_| ErrorCode::InvalidRequest)
 }
 
-/// Kafka's string type, of ours.
-pub(super) fn text(text: impl ToString) -> StrBytes {
-    StrBytes::from_string(text.to_string())
-}
-
 /// The partition, if the topic has it.
 pub(super) fn existing_partition(image: &MetadataImage, topic: &str, index: i32) -> Option<TopicPartition> {
     let topic = image.topic(topic)?;

@@ -6,7 +6,8 @@ use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::api::groups::{Caller, ask, group_id, group_instance_id, member_id, short_text, text};
+use crate::api::groups::{Caller, ask, group_id, group_instance_id, member_id, short_text};
+use crate::api::text::text;
 use crate::base::ErrorCode;
 use crate::coordinator::effect::{JoinResponse, JoinedMember, Response};
 use crate::coordinator::event::{Event, JoinRequest, Protocol};

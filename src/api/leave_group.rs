@@ -5,7 +5,8 @@ use std::rc::Rc;
 use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::{LeaveGroupRequest, LeaveGroupResponse};
 
-use crate::api::groups::{ask, group_id, group_instance_id, member_id, text};
+use crate::api::groups::{ask, group_id, group_instance_id, member_id};
+use crate::api::text::text;
 use crate::base::ErrorCode;
 use crate::coordinator::GroupId;
 use crate::coordinator::effect::{LeaveResponse, LeftMember, Response};

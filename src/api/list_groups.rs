@@ -6,7 +6,7 @@ use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::{GroupId, ListGroupsRequest, ListGroupsResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::api::groups::text;
+use crate::api::text::text;
 use crate::coordinator::views;
 use crate::shard::Shard;
 

@@ -14,12 +14,12 @@ use uuid::Uuid;
 use crate::api::authorized_operations;
 use crate::api::distinct::distinct;
 use crate::api::find_coordinator::offsets_topic;
+use crate::api::text::topic_name;
 use crate::base::{BrokerId, ErrorCode, TopicId, TopicName};
 use crate::cluster::controller::{Command, TopicSpec};
-use crate::cluster::image::{MetadataImage, NO_LEADER, TopicImage};
+use crate::cluster::image::{MetadataImage, NO_LEADER, OFFSETS_TOPIC, TopicImage};
 use crate::io::entropy;
 use crate::shard::Shard;
-use crate::shard::groups::OFFSETS_TOPIC;
 
 pub async fn handle(shard: Rc<Shard>, version: i16, request: MetadataRequest) -> MetadataResponse {
     let (tells_topic_operations, tells_cluster_operations) =
@@ -124,8 +124,4 @@ fn broker(broker: &crate::cluster::image::BrokerRegistration) -> MetadataRespons
 
 fn broker_id(id: BrokerId) -> kafka_protocol::messages::BrokerId {
     kafka_protocol::messages::BrokerId(id.0)
-}
-
-fn topic_name(name: &str) -> kafka_protocol::messages::TopicName {
-    kafka_protocol::messages::TopicName(StrBytes::from_string(name.to_owned()))
 }

@@ -10,7 +10,8 @@ use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, TopicNam
 use kafka_protocol::protocol::StrBytes;
 
 use crate::api::distinct::distinct;
-use crate::api::groups::{group_id, member_id, named_partition, text};
+use crate::api::groups::{group_id, member_id, named_partition};
+use crate::api::text::text;
 use crate::base::{ErrorCode, TopicId};
 use crate::coordinator::event::TopicPartition;
 use crate::coordinator::offsets::FetchedOffset;

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use kafka_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::api::groups::{ask, group_id, group_instance_id, member_id, short_text, text};
+use crate::api::groups::{ask, group_id, group_instance_id, member_id, short_text};
+use crate::api::text::text;
 use crate::base::ErrorCode;
 use crate::coordinator::effect::{Response, SyncResponse};
 use crate::coordinator::event::{Event, SyncRequest};

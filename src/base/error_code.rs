@@ -74,7 +74,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// The `int16` on the wire.
-    pub fn code(self) -> i16 {
+    pub const fn code(self) -> i16 {
         self as i16
     }
 

@@ -35,7 +35,7 @@ enum Command {
     /// Run the broker
     #[command(after_help = SETTINGS_HELP)]
     Serve(ServeFlags),
-    /// List, create, describe, alter and delete topics of any broker that speaks Kafka's protocol
+    /// Topics of any broker that speaks Kafka's protocol: what there is, new ones, more partitions, fewer records
     #[command(after_help = TOPICS_HELP)]
     Topics {
         #[command(flatten)]
@@ -52,6 +52,7 @@ enum Command {
         command: ConfigsCommand,
     },
     /// List, describe and delete consumer groups and reset their offsets, at any broker that speaks Kafka's protocol
+    #[command(after_help = GROUPS_HELP)]
     Groups {
         #[command(flatten)]
         flags: AskFlags,
@@ -108,6 +109,7 @@ Examples:
   pagewire topics create orders --partitions 6 --set retention.ms=86400000
   pagewire topics describe orders --json
   pagewire topics alter orders --partitions 12
+  pagewire topics move orders-0 orders-1 --core 1       at a Pagewire node only
   pagewire topics delete-records orders --partition 3 --before 1500
   pagewire topics delete-records orders --before end
   pagewire topics delete orders
@@ -126,6 +128,15 @@ Examples:
 
 A value comes from the first of: topic, broker (set at run time for one), all brokers (set at run time), start (given to \
 the broker when it was started), default.";
+
+const GROUPS_HELP: &str = "\
+Examples:
+  pagewire groups list --state Stable,Empty
+  pagewire groups describe billing --offsets
+  pagewire groups reset-offsets billing --topic orders --to-earliest            shows the plan
+  pagewire groups reset-offsets billing --topic orders:0,1 --to-offset 1500 --execute
+  pagewire groups reset-offsets billing --all-topics --by-duration PT1H --execute
+  pagewire groups delete billing";
 
 const COMPLETIONS_HELP: &str = "\
 bash:  pagewire completions bash > ~/.local/share/bash-completion/completions/pagewire

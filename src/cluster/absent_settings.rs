@@ -13,7 +13,7 @@ const NO_TIERS: &str = "there is no tiered storage; all data stays in the data d
 const NO_TRANSACTIONS: &str = "there are no transactions yet";
 const NO_SHARE_GROUPS: &str = "there are no share groups";
 const NO_STREAMS_GROUPS: &str = "there are no streams groups";
-const NO_CONSUMER_PROTOCOL: &str = "nothing of the new consumer protocol (KIP-848) can be chosen yet";
+const GROUP_TIMING: &str = "an assignment is made, and regular expressions are looked at again, at the first heartbeat that finds a change";
 const COORDINATORS: &str = "each core coordinates its own groups inline: there are no threads, buffers or delays to choose";
 const CONNECTIONS: &str = "each core takes as many connections as half of the open files allow (ulimit -n)";
 const THREADS: &str = "one executor per core (--cores) does everything, and requests do not queue between threads";
@@ -22,7 +22,6 @@ const SOCKETS: &str = "the kernel sizes and tunes the buffers of sockets";
 const METRICS: &str = "measurements are histograms and counters of each core; no reporter classes are loaded";
 const QUOTAS: &str = "the windows of quotas are built in, and neither new connections nor changes of topics are limited";
 const CLASSES: &str = "no Java classes are loaded";
-const PRODUCERS: &str = "producer state is not kept yet";
 const ONE_DIRECTORY: &str = "there is one data directory";
 const STABLE: &str = "nothing unstable is offered";
 
@@ -50,7 +49,7 @@ const ABSENT: &[(&str, &str)] = &[
     ("early.start.listeners", NO_SECURITY),
     ("fetch.purgatory.", PURGATORIES),
     ("follower.fetch.last.tiered.offset.enable", NO_TIERS),
-    ("group.consumer.", NO_CONSUMER_PROTOCOL),
+    ("group.consumer.", GROUP_TIMING),
     ("group.coordinator.", COORDINATORS),
     ("group.share.", NO_SHARE_GROUPS),
     ("group.streams.", NO_STREAMS_GROUPS),
@@ -76,7 +75,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("offsets.topic.compression.codec", COORDINATORS),
     ("principal.builder.class", NO_SECURITY),
     ("process.roles", ONE_NODE),
-    ("producer.id.expiration.", PRODUCERS),
     ("producer.purgatory.", PURGATORIES),
     ("queued.", THREADS),
     ("quota.window.", QUOTAS),

@@ -297,6 +297,16 @@ impl BrokerConfig {
         (setting.default.map(String::from), Source::Default)
     }
 
+    /// What `__consumer_offsets` overrides, as in Kafka.
+    pub fn offsets_topic_configs(&self) -> Configs {
+        let settings = [
+            ("cleanup.policy", "compact".to_owned()),
+            ("compression.type", "producer".to_owned()),
+            ("segment.bytes", self.groups.offsets_topic_segment_bytes.to_string()),
+        ];
+        settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
     /// Where a topic setting is set on this broker, first what counts first, the default last.
     pub fn synonyms_of_topic(&self, setting: &Setting) -> Vec<Set> {
         let names = || setting.synonyms.iter().map(|synonym| synonym.name);

@@ -129,9 +129,12 @@ impl TopicImage {
     }
 }
 
+/// The topic that keeps groups and their offsets.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
 /// Kafka's internal topics (`Topic.INTERNAL_TOPICS`).
 pub fn is_internal_topic(name: &str) -> bool {
-    matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state")
+    matches!(name, OFFSETS_TOPIC | "__transaction_state" | "__share_group_state")
 }
 
 /// A topic that clients no longer see while its files are still being removed.
@@ -206,10 +209,6 @@ impl MetadataImage {
     /// All topics in order of name.
     pub fn topics(&self) -> impl ExactSizeIterator<Item = &Arc<TopicImage>> {
         self.topic_by_name.values()
-    }
-
-    pub fn topic_count(&self) -> usize {
-        self.topic_by_name.len()
     }
 
     /// Partitions of all topics.

@@ -19,7 +19,7 @@ use super::store::{self, StoreError};
 use crate::base::{CoreId, LeaderEpoch, PartitionIndex, ProducerId, TopicId};
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::controller::{self, AdoptedPartition, AdoptedTopic, Command, NodeDescription, Refusal};
-use crate::cluster::image::{Configs, DirectoryId, MetadataImage, NodeId, TopicImage};
+use crate::cluster::image::{Configs, DirectoryId, MetadataImage, NodeId, OFFSETS_TOPIC, TopicImage};
 use crate::cluster::store_format;
 use crate::io::directory::Lock;
 use crate::io::thread::on_threads_with_ticks;
@@ -118,9 +118,14 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
     let found = data_dir::scan(data_dir).map_err(|source| StartError::File { action: "list", path: data_dir.clone(), source })?;
     let mut adopted = unknown_topics(&image, found.partitions);
     let chose_retention = options.broker_config.given().keys().any(|name| RETENTION_SETTINGS.contains(&name.as_str()));
-    if was_damaged || !chose_retention {
-        // Their settings are not known: the default retention must not delete what was to be kept.
-        adopted.iter_mut().for_each(|topic| topic.configs = kept_for_ever());
+    for topic in &mut adopted {
+        if topic.name.as_str() == OFFSETS_TOPIC {
+            // Kafka compacts it; by age it would lose the offsets of groups that commit seldom.
+            topic.configs = options.broker_config.offsets_topic_configs();
+        } else if was_damaged || !chose_retention {
+            // Their settings are not known: the default retention must not delete what was to be kept.
+            topic.configs = kept_for_ever();
+        }
     }
     let adopted_names = adopted.iter().map(|topic| topic.name.to_string()).collect();
     let image = apply(&image, Command::AdoptTopics(adopted))?;

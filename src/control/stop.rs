@@ -27,33 +27,47 @@ pub fn close_all(cores: Vec<StoppedCore>, threads: usize) -> ClosedLogs {
         shares[share].push(log);
     }
     let mut result = ClosedLogs { checkpoints: Vec::new(), failures: Vec::new() };
-    for closed in on_threads(shares, |share| share.into_iter().map(close).collect::<Vec<_>>()).into_iter().flatten() {
-        match closed {
-            Ok(checkpoint) => result.checkpoints.push(checkpoint),
-            Err(failure) => result.failures.push(failure),
-        }
+    for (checkpoint, failure) in on_threads(shares, |share| share.into_iter().map(close).collect::<Vec<_>>()).into_iter().flatten() {
+        result.checkpoints.push(checkpoint);
+        result.failures.extend(failure);
     }
     result
 }
 
-fn close(stopped: StoppedLog) -> Result<PartitionCheckpoint, String> {
+/// What to write down of a log, and the failure if it was not closed cleanly. Such a log has its lines too: without its start, records that were deleted
+/// would be back.
+fn close(stopped: StoppedLog) -> (PartitionCheckpoint, Option<String>) {
     let StoppedLog { topic, index, log, has_work_under_way } = stopped;
+    let name = format!("{topic}-{index}");
     let offline = log.offline_reason().map(str::to_owned);
-    let closed = log.close(!has_work_under_way).map_err(|error| format!("{topic}-{index}: {error}"))?;
-    if !closed.clean {
-        return Err(match offline {
-            Some(why) => format!("{topic}-{index} is offline: {why}"),
-            None => format!("{topic}-{index}: the disk did not finish its work in time"),
-        });
-    }
-    Ok(PartitionCheckpoint {
+    let unclean = PartitionCheckpoint {
         topic,
         index,
+        recovery_point: log.recovery_point(),
+        // What lies behind is looked at by the next start.
+        high_watermark: log.recovery_point(),
+        log_start_offset: log.log_start_offset_to_checkpoint(),
+        first_dirty_offset: log.first_dirty_offset_to_checkpoint(),
+    };
+    let closed = match log.close(!has_work_under_way) {
+        Ok(closed) => closed,
+        Err(error) => return (unclean, Some(format!("{name}: {error}"))),
+    };
+    if !closed.clean {
+        let failure = match offline {
+            Some(why) => format!("{name} is offline: {why}"),
+            None => format!("{name}: the disk did not finish its work in time"),
+        };
+        return (unclean, Some(failure));
+    }
+    let checkpoint = PartitionCheckpoint {
         recovery_point: closed.recovery_point,
         high_watermark: closed.log_end_offset,
         log_start_offset: closed.log_start_offset,
         first_dirty_offset: closed.first_dirty_offset,
-    })
+        ..unclean
+    };
+    (checkpoint, None)
 }
 
 /// Writes the checkpoints, and behind them the marker if every log was closed cleanly.

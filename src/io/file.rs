@@ -239,11 +239,6 @@ impl File {
         self.file.sync_data()
     }
 
-    /// Starts to read the range into the page cache, without waiting for it.
-    pub fn will_need(&self, position: u64, len: u64) -> io::Result<()> {
-        self.advise(position, len, libc::POSIX_FADV_WILLNEED)
-    }
-
     /// Drops clean pages of the range from the page cache. Dirty ones stay: `data_sync` first to be rid of all.
     pub fn dont_need(&self, position: u64, len: u64) -> io::Result<()> {
         self.advise(position, len, libc::POSIX_FADV_DONTNEED)

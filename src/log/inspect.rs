@@ -80,7 +80,7 @@ pub struct BatchInspection {
 /// Looks into a partition's directory, or at one segment if `path` is a `.log`. `list_batches`: name each batch, not only the sums.
 ///
 /// # Errors
-/// The path cannot be read, or is neither a directory nor a segment.
+/// The path cannot be read, or is neither a partition's directory nor a segment.
 pub fn inspect(path: &Path, list_batches: bool) -> io::Result<InspectReport> {
     let mut report = InspectReport { path: path.to_owned(), ..InspectReport::default() };
     let name = path.file_name().and_then(|name| name.to_str()).and_then(SegmentFileName::parse);
@@ -90,7 +90,15 @@ pub fn inspect(path: &Path, list_batches: bool) -> io::Result<InspectReport> {
         look.segment(path, name, true)?;
         return Ok(report);
     }
-    let entries = directory::list(path)?;
+    let entries = directory::list(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotADirectory => io::Error::other("it is neither a partition's directory nor a .log file"),
+        _ => error,
+    })?;
+    // A data directory, or one of something else: no damage would be found there, because nothing was looked at.
+    let is_partitions = |name: &str| [format::LEADER_EPOCH_CHECKPOINT_FILE, format::PARTITION_METADATA_FILE].contains(&name);
+    if !entries.iter().any(|entry| is_partitions(&entry.name) || SegmentFileName::parse(&entry.name).is_some()) {
+        return Err(io::Error::other("no partition is kept in it; name a directory such as data/orders-0, or a .log file"));
+    }
     let mut segments = Vec::new();
     for entry in &entries {
         match SegmentFileName::parse(&entry.name) {

@@ -18,7 +18,7 @@ use std::rc::Rc;
 
 use crate::base::{CoreId, ErrorCode, TopicName};
 use crate::cluster::broker_config::{BrokerConfig, ConsumerGroupSettings};
-use crate::cluster::image::{Advertise, MetadataImage, TopicDeletion};
+use crate::cluster::image::{Advertise, MetadataImage, OFFSETS_TOPIC, TopicDeletion};
 use crate::coordinator::consumer::assignor::Assignor;
 use crate::coordinator::views::ListedGroup;
 use crate::coordinator::{
@@ -30,9 +30,6 @@ use crate::shard::partition::{PartitionKey, owner};
 use timer::{GroupClock, GroupTimer};
 use topics::image_topics;
 use write::Write;
-
-/// The topic that keeps groups and their offsets.
-pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// The groups of one core.
 pub struct Groups {

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use crate::base::{CoreId, Offset, PartitionIndex, TopicId, TopicName};
 use crate::cluster::broker_config::BrokerConfig;
-use crate::cluster::image::{MetadataImage, TopicImage};
+use crate::cluster::image::{MetadataImage, OFFSETS_TOPIC, TopicImage};
 use crate::cluster::topic_config::TopicConfig;
 use crate::io::glommio::sleep;
 use crate::log::Log;
 use crate::shard::Shard;
-use crate::shard::groups::OFFSETS_TOPIC;
 use crate::shard::partition::{Partition, PartitionKey};
 
 /// How often, and how many times, a stopping core looks whether its background work is done.

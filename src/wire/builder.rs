@@ -151,16 +151,6 @@ impl RecordBatchBuilder {
     pub fn plain_records(&self) -> &[u8] {
         &self.records
     }
-
-    /// Removes the records and moves the sequence past them, for the next batch of the same producer.
-    pub fn next_batch(&mut self) {
-        if self.base_sequence >= 0 {
-            // KIP-98: after i32::MAX comes 0.
-            self.base_sequence = ((i64::from(self.base_sequence) + i64::from(self.count)) & i64::from(i32::MAX)) as i32;
-        }
-        self.records.clear();
-        self.count = 0;
-    }
 }
 
 /// Zigzag, then seven bits per byte.

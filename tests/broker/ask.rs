@@ -32,8 +32,13 @@ pub const LATEST: i64 = -1;
 pub const EARLIEST: i64 = -2;
 pub const MAX_TIMESTAMP: i64 = -3;
 
+/// Kafka's string type.
+pub fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.into())
+}
+
 pub fn topic_name(name: &str) -> TopicName {
-    TopicName(StrBytes::from_string(name.into()))
+    TopicName(text(name))
 }
 
 /// Milliseconds since 1970.

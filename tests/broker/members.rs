@@ -12,6 +12,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Encodable, StrBytes};
 use pagewire::base::ErrorCode;
 
+use super::ask::text;
 use super::{Connection, ask};
 
 const JOIN: i16 = 9;
@@ -26,10 +27,6 @@ pub struct Member {
     pub id: StrBytes,
     pub generation: i32,
     pub is_leader: bool,
-}
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.into())
 }
 
 pub fn group_id(name: &str) -> GroupId {

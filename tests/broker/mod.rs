@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod ask;
+pub mod command;
 pub mod connection;
 pub mod load;
 pub mod members;

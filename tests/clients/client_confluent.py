@@ -30,6 +30,7 @@ def write(bootstrap, topic, partitions):
             "enable.idempotence": True,
             "linger.ms": 20,
             "queue.buffering.max.messages": 1_000_000,
+            "reconnect.backoff.max.ms": 1_000,  # ten seconds otherwise
         }
     )
     failures = []

@@ -72,6 +72,10 @@ SKIPS = {
     "test_sasl_integration.py::": "they want to start a Kafka of their own, with SASL",
     "test_consumer_integration.py::test_kafka_consumer_offsets_for_time_old": "for brokers older than 0.10.1",
 }
+# Tests that hold a stopwatch to the client, which a busy machine may make late: they may fail once.
+TIMED = {
+    "test_consumer_integration.py::test_kafka_consumer__blocking",
+}
 
 # The package leaves this file out; with a broker that runs already its tests use no more of it.
 SERVICE = '''
@@ -100,8 +104,8 @@ def unpack(folder):
     return package
 
 
-def pytest(package, bootstrap, *arguments):
-    command = [tools.python(), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--timeout={TEST_SECONDS_MAX}", *arguments, TESTS]
+def pytest(package, bootstrap, *arguments, chosen=(TESTS,)):
+    command = [tools.python(), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--timeout={TEST_SECONDS_MAX}", *arguments, *chosen]
     environment = {**os.environ, "KAFKA_URI": f"kafka://{bootstrap}", "KAFKA_VERSION": KAFKA_VERSION}
     done = subprocess.run(command, cwd=package, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=RUN_SECONDS_MAX)
     return done.returncode, done.stdout.decode(errors="replace")
@@ -138,7 +142,7 @@ def outcomes(report):
 
 def judge(found, names, excluded):
     """What is not as the lists say."""
-    complaints = [f"{name}: no test has this name" for name in [*NEEDS, *LEFT_OUT, *LEFT_OUT_FOR_PAGEWIRE] if name not in names]
+    complaints = [f"{name}: no test has this name" for name in [*NEEDS, *LEFT_OUT, *LEFT_OUT_FOR_PAGEWIRE, *TIMED] if name not in names]
     complaints += [f"{name}: did not run" for name in names if name not in found and name not in excluded]
     for name, outcome in found.items():
         if outcome == "passed":
@@ -166,6 +170,11 @@ def run(options, scratch):
         _, printed = pytest(package, running.bootstrap, f"--junitxml={report}", "--tb=short", *deselected)
         (scratch / "pytest.log").write_text(printed)
         found = outcomes(report)
+        late = [name for name in TIMED if found.get(name, ("",))[0] == "failure"]
+        if late:
+            print(f"  once more, alone: {', '.join(late)}")
+            pytest(package, running.bootstrap, f"--junitxml={report}", "--tb=short", chosen=[f"{TESTS}/{name}" for name in late])
+            found.update(outcomes(report))
         running.stop()
     finally:
         running.kill()

@@ -19,6 +19,7 @@ import broker
 import dump_log_segments
 import kafka_tools_changes
 import kafka_tools_groups
+import kafka_tools_producers
 from drivers import Driver, StepFailed
 from kafka_tool import ToolFailed, Tools, expect
 
@@ -159,7 +160,7 @@ def delete_topic(tools):
 
 
 CHECKS = (api_versions, create_topics, list_and_describe, console_producer_and_consumer, get_offsets, producer_performance)
-CHECKS += (log_dirs, delete_records, delete_topic) + kafka_tools_changes.CHECKS
+CHECKS += (log_dirs, delete_records, delete_topic) + kafka_tools_changes.CHECKS + kafka_tools_producers.CHECKS
 
 
 def dump_log(tools):
@@ -170,7 +171,7 @@ def dump_log(tools):
 
 
 # What is looked at when the broker is stopped.
-STORED_CHECKS = (dump_log,)
+STORED_CHECKS = (dump_log,) + kafka_tools_producers.STORED_CHECKS
 
 
 def run_checks(tools, checks):

@@ -1,8 +1,14 @@
 //! The command line of `pagewire groups`.
 
+use clap::builder::PossibleValuesParser;
+
 use super::reset_plan::Target;
 use super::times;
 use crate::base::Timestamp;
+
+/// What Kafka's groups can be, of whatever type.
+const STATES: [&str; 8] = ["PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling", "Stable", "Empty", "Dead", "NotReady"];
+const TYPES: [&str; 4] = ["classic", "consumer", "share", "streams"];
 
 /// What to do with consumer groups.
 #[derive(clap::Subcommand, Clone, Debug, PartialEq, Eq)]
@@ -10,10 +16,10 @@ pub enum GroupsCommand {
     /// Every group with its state, type and coordinator
     List {
         /// Only groups in these states, such as Stable,Empty
-        #[arg(long = "state", value_name = "STATE", value_delimiter = ',')]
+        #[arg(long = "state", value_name = "STATE", value_delimiter = ',', ignore_case = true, value_parser = PossibleValuesParser::new(STATES))]
         states: Vec<String>,
-        /// Only groups of these types: classic, consumer
-        #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
+        /// Only groups of these types
+        #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', ignore_case = true, value_parser = PossibleValuesParser::new(TYPES))]
         types: Vec<String>,
     },
     /// Members, what they own, and how far they are behind

@@ -17,11 +17,11 @@ use kafka_protocol::protocol::{Decodable, Message, StrBytes};
 use super::view::{GroupView, ListedView, MemberView};
 use crate::admin::cluster::{Cluster, TopicPartition, patiently, text, topic_name};
 use crate::admin::refusal::{AdminError, check};
-use crate::base::BrokerId;
+use crate::base::{BrokerId, ErrorCode};
 
-pub(super) const GROUP_ID_NOT_FOUND: i16 = 69;
-const UNKNOWN_MEMBER_ID: i16 = 25;
-const UNSUPPORTED_VERSION: i16 = 35;
+pub(super) const GROUP_ID_NOT_FOUND: i16 = ErrorCode::GroupIdNotFound.code();
+const UNKNOWN_MEMBER_ID: i16 = ErrorCode::UnknownMemberId.code();
+const UNSUPPORTED_VERSION: i16 = ErrorCode::UnsupportedVersion.code();
 /// The state of a classic group that is not there, up to DescribeGroups 5.
 const DEAD: &str = "Dead";
 const CLASSIC: &str = "classic";

@@ -8,7 +8,7 @@ use kafka_protocol::messages::{BrokerId as NodeId, ListOffsetsRequest};
 
 use crate::admin::cluster::{Cluster, TopicPartition, patiently, topic_name};
 use crate::admin::refusal::{AdminError, check};
-use crate::base::BrokerId;
+use crate::base::{BrokerId, ErrorCode};
 
 /// ListOffsets: the end of the log.
 pub(super) const LATEST: i64 = -1;
@@ -17,7 +17,7 @@ pub(super) const EARLIEST: i64 = -2;
 /// ListOffsets: whoever asks is no replica.
 const NO_REPLICA: NodeId = NodeId(-1);
 const NO_OFFSET: i64 = -1;
-const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = ErrorCode::UnknownTopicOrPartition.code();
 
 /// The offset at `time` ([`EARLIEST`], [`LATEST`] or milliseconds) of each partition. Left out: partitions that do not exist or have no
 /// leader, and those where no record is that young.

@@ -14,7 +14,7 @@ use crate::cluster::setting::nearest;
 const PREFIX: &str = "PAGEWIRE_";
 const SET_PREFIX: &str = "PAGEWIRE_SET_";
 /// Variables that are read elsewhere.
-const OTHER_VARIABLES: &[&str] = &["PAGEWIRE_CONFIG"];
+const OTHER_VARIABLES: &[&str] = &["PAGEWIRE_CONFIG", "PAGEWIRE_BOOTSTRAP"];
 
 /// Where a value stood.
 #[derive(Clone, Debug, PartialEq, Eq)]

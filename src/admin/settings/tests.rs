@@ -114,7 +114,8 @@ fn every_mistake_is_named_with_its_place() {
 
 #[test]
 fn an_unknown_variable_is_a_warning() {
-    let settings = resolve(&ServeFlags::default(), &[("PAGEWIRE_PORT", "tcp://10.0.0.1:9092"), ("PAGEWIRE_DATADIR", "/x")], "").unwrap();
+    let variables = [("PAGEWIRE_BOOTSTRAP", "a:9092"), ("PAGEWIRE_PORT", "tcp://10.0.0.1:9092"), ("PAGEWIRE_DATADIR", "/x")];
+    let settings = resolve(&ServeFlags::default(), &variables, "").unwrap();
     assert_eq!(settings.warnings.len(), 2);
     assert!(settings.warnings[0].contains("did you mean data-dir?"), "{:?}", settings.warnings);
 }

@@ -12,18 +12,16 @@ use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest};
 
 use super::{DeletedView, Outcome, TopicsCommand};
-use crate::admin::cluster::{Cluster, TopicPartition, text, topic_name};
-use crate::admin::refusal::{AdminError, check};
-use crate::base::BrokerId;
+use crate::admin::cluster::{CHANGE_TIMEOUT_MS, Cluster, TopicPartition, text, topic_name};
+use crate::admin::refusal::{AdminError, check, done_or_refused};
+use crate::base::{BrokerId, ErrorCode};
 use crate::net::client::Client;
 
-/// How long the broker may take for a change.
-const CHANGE_TIMEOUT_MS: i32 = 30_000;
-const TOPIC_ALREADY_EXISTS: i16 = 36;
-const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
-const LEADER_NOT_AVAILABLE: i16 = 5;
-const OFFSET_OUT_OF_RANGE: i16 = 1;
-const POLICY_VIOLATION: i16 = 44;
+const TOPIC_ALREADY_EXISTS: i16 = ErrorCode::TopicAlreadyExists.code();
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = ErrorCode::UnknownTopicOrPartition.code();
+const LEADER_NOT_AVAILABLE: i16 = ErrorCode::LeaderNotAvailable.code();
+const OFFSET_OUT_OF_RANGE: i16 = ErrorCode::OffsetOutOfRange.code();
+const POLICY_VIOLATION: i16 = ErrorCode::PolicyViolation.code();
 /// DeleteRecords: all that consumers can see.
 const HIGH_WATERMARK: i64 = -1;
 
@@ -95,7 +93,7 @@ pub(super) fn delete(client: &mut Client, names: &[String], if_exists: bool) -> 
             },
         }
     }
-    if refused.is_empty() { Ok(Outcome::Done { done }) } else { Err(AdminError::Several(refused)) }
+    Ok(Outcome::Done { done: done_or_refused(done, refused)? })
 }
 
 pub(super) fn add_partitions(client: &mut Client, names: &[String], count: i32, validate_only: bool) -> Result<Outcome, AdminError> {
@@ -114,7 +112,7 @@ pub(super) fn add_partitions(client: &mut Client, names: &[String], count: i32, 
             Err(error) => refused.push(error),
         }
     }
-    if refused.is_empty() { Ok(Outcome::Done { done }) } else { Err(AdminError::Several(refused)) }
+    Ok(Outcome::Done { done: done_or_refused(done, refused)? })
 }
 
 pub(super) fn delete_records(cluster: &mut Cluster, name: &str, before: Before, partitions: &[i32]) -> Result<Outcome, AdminError> {

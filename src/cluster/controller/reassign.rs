@@ -79,6 +79,9 @@ fn target(image: &MetadataImage, from: CoreId, replicas: &[BrokerId]) -> Result<
         Some(broker) if image.brokers.len() == usize::from(image.core_count) => Ok(broker.core),
         // It stands for all cores, so the partition is there.
         Some(_) => Ok(from),
+        None if replica.0 < 0 => {
+            Err(format!("there is no core {}: this node has cores 0 to {}", -1 - replica.0, image.core_count.saturating_sub(1)))
+        }
         None => Err(format!("broker {replica} is not one of this node's; Metadata lists the brokers")),
     }
 }

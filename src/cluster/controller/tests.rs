@@ -143,7 +143,7 @@ fn one_bad_topic_does_not_keep_the_others_from_being_made() {
 fn the_partitions_of_one_request_are_counted_together() {
     let half = PARTITIONS_PER_REQUEST_MAX / 2;
     let applied = run(&two_cores(), create(vec![spec("a", 1, half), spec("b", 2, half), spec("c", 3, 1)]));
-    assert_eq!(applied.image.topic_count(), 2);
+    assert_eq!(applied.image.topics().len(), 2);
     assert_eq!(applied.image.partition_count(), PARTITIONS_PER_REQUEST_MAX as usize);
 }
 

@@ -9,15 +9,12 @@ use super::{Answer, Applied, Effect, Refusal, TopicAnswer, is_own};
 use crate::base::limits::PARTITIONS_PER_REQUEST_MAX;
 use crate::base::{BrokerId, CoreId, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId, TopicName};
 use crate::cluster::broker_config::BrokerConfig;
-use crate::cluster::image::{Advertise, Configs, MetadataImage, PartitionImage, TopicImage};
+use crate::cluster::image::{Advertise, Configs, MetadataImage, OFFSETS_TOPIC, PartitionImage, TopicImage};
 use crate::cluster::placement::Load;
 use crate::cluster::topic_config::check_overrides;
 
 /// Kafka's own metadata log: no client may make a topic of that name.
 const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
-
-/// The topic that keeps groups and their offsets.
-const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// A topic as a client asks for it.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -6,8 +6,10 @@
 //! Invariants: groups come oldest first, and the next one is begun only when the one before is in its place: so a tombstone never goes before what it has deleted; `latest
 //! record of each key below map_end` is never dropped but for a tombstone past its horizon.
 
+mod segments;
+
 use std::collections::HashMap;
-use std::io::{self, IoSlice};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,14 +24,10 @@ use crate::base::{Offset, ProducerId, Timestamp};
 use crate::io::{File, directory};
 use crate::log::config::LogConfig;
 use crate::log::format::{FileKind, Marking, SegmentFileName};
-use crate::log::index_builder::IndexBuilder;
 use crate::log::producer_state::{FrozenProducers, LastRecords};
-use crate::log::walk::{Walk, Walked};
 use crate::wire::batch::{Batch, BatchHeader};
 use crate::wire::records::Records;
-
-/// Written at one go.
-const WRITE_BYTES: usize = 1 << 20;
+use segments::{Output, Source};
 
 /// A sealed segment of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -409,102 +407,4 @@ fn control_marker(bytes: &[u8]) -> Option<Marker> {
     let batch = Batch::stored(bytes).ok()?;
     let record = Records::new(batch.records(), batch.header.records_count).next()?.ok()?;
     Some(Marker::parse(record.key))
-}
-
-/// An old segment, read from front to back.
-struct Source<'a> {
-    walk: Walk<'a>,
-    segment: PlannedSegment,
-    /// Behind the last batch that was read.
-    position: u32,
-}
-
-impl Source<'_> {
-    fn new(file: &File, segment: PlannedSegment) -> Source<'_> {
-        Source { walk: Walk::new(file, 0, segment.size), segment, position: 0 }
-    }
-
-    /// Reads the next batch into `batch`, checked; `None` at the segment's end.
-    fn next(&mut self, cleaning: &mut Cleaning, batch: &mut Vec<u8>) -> Result<Option<BatchHeader>> {
-        let path = cleaning.path(self.segment.base_offset, FileKind::Log, Marking::Live);
-        let (position, bytes, header) = match cleaning.host(&path, self.walk.next_checked())? {
-            None => return Ok(None),
-            Some(Walked::Damaged { what, .. }) => return Err(self.damaged(&what)),
-            Some(Walked::Batch { position, bytes, header }) => (position, bytes, header),
-        };
-        batch.clear();
-        batch.extend_from_slice(cleaning.host(&path, self.walk.batch_bytes(position, bytes))?);
-        self.position = position + bytes;
-        cleaning.spend(batch.len())?;
-        Ok(Some(header))
-    }
-
-    fn damaged(&self, what: &str) -> CleaningError {
-        CleaningError::Damaged { segment: self.segment.base_offset, position: self.position, what: what.to_owned() }
-    }
-}
-
-/// A new segment, written from front to back.
-struct Output {
-    base_offset: Offset,
-    file: File,
-    path: PathBuf,
-    size: u32,
-    indexes: IndexBuilder,
-    /// Not yet in the file.
-    pending: Vec<u8>,
-}
-
-impl Output {
-    fn create(cleaning: &Cleaning, base_offset: Offset) -> Result<Output> {
-        let path = cleaning.path(base_offset, FileKind::Log, Marking::Cleaned);
-        let file = cleaning.host(&path, File::create_new(&path))?;
-        Ok(Output { base_offset, file, path, size: 0, indexes: IndexBuilder::new(), pending: Vec::new() })
-    }
-
-    fn append(&mut self, cleaning: &mut Cleaning, header: &BatchHeader, batch: &[u8]) -> Result<()> {
-        let relative_offset = header.last_offset().0 - self.base_offset.0;
-        let end = self.size as usize + batch.len();
-        // Records packed anew may need more room than before; the group was cut so that this takes a codec which fails to pack.
-        let (Ok(relative_offset), Ok(end)) = (u32::try_from(relative_offset), i32::try_from(end)) else {
-            let what = format!("a cleaned segment would grow to {end} bytes and {relative_offset} offsets");
-            return Err(CleaningError::Damaged { segment: self.base_offset, position: self.size, what });
-        };
-        let interval = cleaning.plan.config.index_interval_bytes;
-        self.indexes.add(relative_offset, self.size, batch.len() as u32, header.max_timestamp, interval);
-        self.pending.extend_from_slice(batch);
-        self.size = end as u32;
-        if self.pending.len() >= WRITE_BYTES { self.write(cleaning) } else { Ok(()) }
-    }
-
-    fn write(&mut self, cleaning: &mut Cleaning) -> Result<()> {
-        let position = u64::from(self.size) - self.pending.len() as u64;
-        cleaning.host(&self.path, self.file.write_all_at(&mut [IoSlice::new(&self.pending)], position))?;
-        // A hint: the sync at the end shall not find all of it at once.
-        let _ = self.file.start_writeback(position, self.pending.len() as u64);
-        cleaning.spend(self.pending.len())?;
-        self.pending.clear();
-        Ok(())
-    }
-
-    /// Everything on the disk, under the names that the swap begins with.
-    fn finish(mut self, cleaning: &mut Cleaning, aborted: &[AbortedTransaction], modified: Timestamp) -> Result<()> {
-        self.write(cleaning)?;
-        self.indexes.finish();
-        let write = |kind, bytes: &[u8]| {
-            let path = cleaning.path(self.base_offset, kind, Marking::Cleaned);
-            let written = File::create_new(&path).and_then(|file| {
-                file.write_all_at(&mut [IoSlice::new(bytes)], 0)?;
-                file.data_sync()
-            });
-            cleaning.host(&path, written)
-        };
-        write(FileKind::OffsetIndex, self.indexes.offset_index.as_bytes())?;
-        write(FileKind::TimeIndex, self.indexes.time_index.as_bytes())?;
-        if !aborted.is_empty() {
-            write(FileKind::TransactionIndex, &aborted.iter().flat_map(|entry| entry.to_bytes()).collect::<Vec<u8>>())?;
-        }
-        // Retention by time goes by it where no record has a timestamp.
-        cleaning.host(&self.path, self.file.data_sync().and_then(|()| self.file.set_modified_ms(modified.0)))
-    }
 }

@@ -44,6 +44,20 @@ fn a_live_log_can_be_inspected() {
 }
 
 #[test]
+fn what_is_no_partition_is_not_called_sound() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let partition = data_dir.path().join("orders-0");
+    fs::create_dir(&partition).unwrap();
+    let (mut log, _) = open(&partition, &small_segments(), OpenContext::default());
+    append(&mut log, &[batch(1, 100, 0)]);
+    log.close(true).unwrap();
+    let refusal = |path: &std::path::Path| inspect(path, false).unwrap_err().to_string();
+    assert!(refusal(data_dir.path()).contains("name a directory such as data/orders-0"));
+    assert!(refusal(&path(&partition, Offset(0), FileKind::OffsetIndex)).contains("neither a partition's directory nor a .log file"));
+    assert_eq!(inspect(&partition, false).unwrap().segments.len(), 1);
+}
+
+#[test]
 fn every_damage_is_named() {
     let whole = tempfile::tempdir().unwrap();
     let (mut log, _) = open(whole.path(), &small_segments(), OpenContext::default());

@@ -14,7 +14,9 @@ const { Encoder, Decoder } = require('@toondepauw/node-zstd')
 const recipe = require('./recipe')
 
 const SILENCE_MS_MAX = 30_000
-const RECORDS_PER_SEND = 8_000
+const RECORDS_PER_SEND_MAX = 8_000
+// However few the records are: a connection that breaks is to break in the middle of the work.
+const SENDS_MIN = 8
 const FETCH_BYTES_MAX = 4 << 20
 // librdkafka and Java size a batch before compression, kafkajs sends what it is given: stay below message.max.bytes.
 const BYTES_PER_BATCH_MAX = 700_000
@@ -35,7 +37,9 @@ const CODECS = {
   zstd: CompressionTypes.ZSTD,
 }
 
-const connectTo = (bootstrap) => new Kafka({ clientId: 'pagewire-tests', brokers: [bootstrap], logLevel: logLevel.ERROR })
+// It gives a broker up after five attempts, where other clients wait for two minutes.
+const retry = { retries: 40, initialRetryTime: 100, maxRetryTime: 1_000 }
+const connectTo = (bootstrap) => new Kafka({ clientId: 'pagewire-tests', brokers: [bootstrap], logLevel: logLevel.ERROR, retry })
 
 let cached = { topic: null }
 function expectedRecords(topic, count) {
@@ -62,13 +66,14 @@ async function write(bootstrap, topic, partitions, settleSeconds = 0) {
   // kafkajs's default producer is not idempotent; one codec goes through the idempotent one.
   const producer = kafka.producer(codec === 'none' ? { idempotent: true, maxInFlightRequests: 1 } : {})
   await producer.connect()
+  const perSend = Math.min(RECORDS_PER_SEND_MAX / partitions.length, Math.ceil(partitions[0].length / SENDS_MIN))
   const positions = partitions.map(() => 0)
   for (;;) {
     const messages = []
     const expectedOffsets = positions.slice()
     partitions.forEach((records, partition) => {
       let size = 0
-      const end = Math.min(records.length, positions[partition] + RECORDS_PER_SEND / partitions.length)
+      const end = Math.min(records.length, positions[partition] + perSend)
       while (positions[partition] < end) {
         const { key, value, headers, timestamp } = records[positions[partition]]
         size += (key ? key.length : 0) + (value ? value.length : 0) + 60

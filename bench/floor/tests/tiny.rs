@@ -1,0 +1,62 @@
+//! The floor and the light client on a tiny input: what is appended comes back, by every way.
+
+use std::net::TcpListener;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+struct Floor {
+    process: Child,
+    address: String,
+    directory: tempfile::TempDir,
+}
+
+impl Floor {
+    fn start(way: &str) -> Floor {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (address, directory) = (format!("127.0.0.1:{port}"), tempfile::tempdir().unwrap());
+        let process = Command::new(env!("CARGO_BIN_EXE_pagewire-floor"))
+            .args(["--listen", &address, "--way", way, "--file"])
+            .arg(directory.path().join("log"))
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(&address).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "the floor never listened");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Floor { process, address, directory }
+    }
+
+    fn drive(&self, arguments: &[&str]) -> serde_json::Value {
+        let pid = self.process.id().to_string();
+        let output = Command::new(env!("CARGO_BIN_EXE_pagewire-drive"))
+            .args(["--address", &self.address, "--pid", &pid, "--batch-bytes", "4096"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+impl Drop for Floor {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+#[test]
+fn what_is_appended_is_served_by_every_way() {
+    for way in ["sendfile", "splice", "copy"] {
+        let floor = Floor::start(way);
+        let ingested = floor.drive(&["--connections", "4", "--requests", "200", "ingest", "--pipeline", "5"]);
+        assert_eq!(ingested["requests"], 200);
+        let stored = std::fs::metadata(floor.directory.path().join("log")).unwrap().len();
+        // Requests that were under way at the end are stored too.
+        assert!(stored >= ingested["bytes"].as_u64().unwrap());
+        let served = floor.drive(&["--connections", "2", "--requests", "40", "serve", "--range-bytes", "65536", "--batches", "200"]);
+        assert_eq!(served["requests"], 40);
+        assert!(served["bytes"].as_u64().unwrap() > 40 * 50_000, "whole ranges came: {served}");
+    }
+}
