@@ -194,7 +194,8 @@ mod tests {
             let bytes = encode_subscription(version, &["a", "bb"], &[("a", vec![1, 2])]);
             let read = read_subscription(&bytes).unwrap();
             assert_eq!(read.topics.len(), 2);
-            let owned = if version == 0 { vec![] } else { vec![(ShortText::new("a").unwrap(), vec![PartitionIndex(1), PartitionIndex(2)])] };
+            let owned =
+                if version == 0 { vec![] } else { vec![(ShortText::new("a").unwrap(), vec![PartitionIndex(1), PartitionIndex(2)])] };
             assert_eq!(read.owned, owned);
             for end in 0..bytes.len() {
                 assert_eq!(read_subscription(&bytes[..end]), None, "version {version} cut at {end}");

@@ -201,7 +201,12 @@ impl ConsumerGroup {
         self.wake_by(at_ms);
     }
 
-    fn check_classic(&self, id: &MemberId, instance: Option<&GroupInstanceId>, generation_id: i32) -> Result<&ClassicMembership, ErrorCode> {
+    fn check_classic(
+        &self,
+        id: &MemberId,
+        instance: Option<&GroupInstanceId>,
+        generation_id: i32,
+    ) -> Result<&ClassicMembership, ErrorCode> {
         if let Some(instance) = instance {
             match self.memory.static_member(instance) {
                 None => return Err(ErrorCode::UnknownMemberId),

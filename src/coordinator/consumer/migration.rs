@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::change::PendingWrite;
 use super::group::ConsumerGroup;
-use super::record::{ClassicMembership, ConsumerRecord, Current, GroupEpoch, MemberState, Ownership, Subscription, Target, TopicPartitions};
+use super::record::{
+    ClassicMembership, ConsumerRecord, Current, GroupEpoch, MemberState, Ownership, Subscription, Target, TopicPartitions,
+};
 use super::topics::Topics;
 use crate::coordinator::config::GroupConfig;
 use crate::coordinator::conversion::Inheritance;
@@ -135,7 +137,8 @@ impl ConsumerGroup {
         let mut tombstones: Vec<GroupRecord> = self.inherited.into_iter().filter(GroupRecord::is_tombstone).collect();
         if self.memory.exists() {
             let group_id = &self.id;
-            tombstones.extend(self.memory.tombstones().into_iter().map(|record| GroupRecord::Consumer { group_id: group_id.clone(), record }));
+            tombstones
+                .extend(self.memory.tombstones().into_iter().map(|record| GroupRecord::Consumer { group_id: group_id.clone(), record }));
         }
         let writes = self.writes.into_iter().map(|(token, write)| match write {
             PendingWrite::Offsets(write) => (token, write),

@@ -33,6 +33,8 @@ mod history_tests;
 #[cfg(test)]
 mod migration_tests;
 #[cfg(test)]
+mod mixed_history_tests;
+#[cfg(test)]
 mod scenario;
 #[cfg(test)]
 mod scenario_tests;
