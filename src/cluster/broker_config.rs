@@ -42,9 +42,8 @@ pub const BROKER_SETTINGS: &[Setting] = &[
         "The longest session timeout of a consumer group."),
     own("group.consumer.max.size", Kind::Int(1, INT_MAX), "2147483647",
         "The most members that a group of the consumer protocol may have."),
-    supported("group.consumer.migration.policy", Kind::Choice(&["bidirectional", "upgrade", "downgrade", "disabled"]), "bidirectional",
-        "Whether a group with members may change between the classic and the consumer protocol.",
-        Support::Stored("a group changes its protocol only while it has no members")),
+    own("group.consumer.migration.policy", Kind::Choice(&["bidirectional", "upgrade", "downgrade", "disabled"]), "bidirectional",
+        "Which way a group that has members may change between the classic and the consumer protocol."),
     own("group.consumer.min.heartbeat.interval.ms", Kind::Int(1, INT_MAX), "5000",
         "The shortest heartbeat interval of a consumer group."),
     own("group.consumer.min.session.timeout.ms", Kind::Int(1, INT_MAX), "45000",
@@ -211,6 +210,7 @@ pub struct ConsumerGroupSettings {
     pub heartbeat_interval_ms: i32,
     pub size_max: usize,
     pub assignors: Vec<String>,
+    pub migration_policy: String,
 }
 
 /// What was set, by where; all names as Kafka's broker settings have them.
@@ -382,6 +382,7 @@ impl ConsumerGroupSettings {
             heartbeat_interval_ms: within(layers, "heartbeat.interval.ms")?,
             size_max: layers.integer("group.consumer.max.size") as usize,
             assignors: layers.words("group.consumer.assignors"),
+            migration_policy: layers.text("group.consumer.migration.policy"),
         })
     }
 }
@@ -442,6 +443,13 @@ impl Layers {
         match self.value(name) {
             Value::List(words) => words,
             other => unreachable!("{name} is a list in the table; it came out as {other:?}"),
+        }
+    }
+
+    fn text(&self, name: &str) -> String {
+        match self.value(name) {
+            Value::Text(text) => text,
+            other => unreachable!("{name} is a word in the table; it came out as {other:?}"),
         }
     }
 

@@ -37,8 +37,43 @@ pub struct ConsumerGroupConfig {
     pub heartbeat_interval_ms: i32,
     /// `group.consumer.max.size`
     pub group_size_max: usize,
+    /// `group.consumer.migration.policy`
+    pub migration: MigrationPolicy,
     /// `group.consumer.assignors`: the first one there serves where no member asks for another.
     assignors: [Option<Assignor>; Assignor::ALL.len()],
+}
+
+/// Which way a group that has members may change its protocol (KIP-848).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MigrationPolicy {
+    /// Either way.
+    Bidirectional,
+    /// From the classic protocol to the consumer protocol.
+    Upgrade,
+    /// From the consumer protocol to the classic protocol.
+    Downgrade,
+    Disabled,
+}
+
+impl MigrationPolicy {
+    /// By the setting's word.
+    pub fn parse(word: &str) -> Option<MigrationPolicy> {
+        Some(match word {
+            "bidirectional" => MigrationPolicy::Bidirectional,
+            "upgrade" => MigrationPolicy::Upgrade,
+            "downgrade" => MigrationPolicy::Downgrade,
+            "disabled" => MigrationPolicy::Disabled,
+            _ => return None,
+        })
+    }
+
+    pub fn allows_upgrade(self) -> bool {
+        matches!(self, MigrationPolicy::Bidirectional | MigrationPolicy::Upgrade)
+    }
+
+    pub fn allows_downgrade(self) -> bool {
+        matches!(self, MigrationPolicy::Bidirectional | MigrationPolicy::Downgrade)
+    }
 }
 
 impl ConsumerGroupConfig {
@@ -76,6 +111,7 @@ impl Default for ConsumerGroupConfig {
             session_timeout_ms: 45_000,
             heartbeat_interval_ms: 5_000,
             group_size_max: i32::MAX as usize,
+            migration: MigrationPolicy::Bidirectional,
             assignors: Assignor::ALL.map(Some),
         }
     }

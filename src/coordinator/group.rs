@@ -12,6 +12,7 @@ use super::effect::Effect;
 use super::event::Event;
 use super::ids::GroupId;
 use super::offsets::Offsets;
+use super::record_format::GroupRecord;
 use super::replay::ReplayedGroup;
 use super::views::ListedGroup;
 
@@ -26,7 +27,7 @@ impl Group {
     pub fn for_event(event: &Event, id: &GroupId, config: GroupConfig, now_ms: i64, topics: &Arc<dyn Topics>) -> Group {
         match event {
             Event::ConsumerHeartbeat { .. } => {
-                Group::Consumer(Box::new(ConsumerGroup::new(id.clone(), config, topics.clone(), Offsets::default(), Vec::new())))
+                Group::Consumer(Box::new(ConsumerGroup::new(id.clone(), config, topics.clone(), Offsets::default())))
             }
             _ => Group::Classic(Box::new(ClassicGroup::new(id.clone(), config, now_ms))),
         }
@@ -35,10 +36,13 @@ impl Group {
     /// As the log has it.
     pub fn load(id: GroupId, config: GroupConfig, now_ms: i64, stored: ReplayedGroup) -> (Group, Vec<Effect>) {
         if stored.is_consumer && stored.consumer.exists() {
-            let group = ConsumerGroup::load(id, config, now_ms, Arc::new(NoTopics), stored.consumer, stored.offsets);
+            let memory = (stored.consumer, stored.metadata.is_some());
+            let group = ConsumerGroup::load(id, config, now_ms, Arc::new(NoTopics), memory, stored.offsets);
             return (Group::Consumer(Box::new(group)), Vec::new());
         }
-        let (group, effects) = ClassicGroup::load(id, config, now_ms, stored.metadata, stored.offsets);
+        let strays = if stored.consumer.exists() { stored.consumer.tombstones() } else { Vec::new() };
+        let strays = strays.into_iter().map(|record| GroupRecord::Consumer { group_id: id.clone(), record }).collect();
+        let (group, effects) = ClassicGroup::load(id, config, now_ms, stored.metadata, stored.offsets, strays);
         (Group::Classic(Box::new(group)), effects)
     }
 

@@ -69,12 +69,15 @@ impl GroupCoordinator {
         let new_group = || Group::for_event(&event, group_id, self.config, now_ms, &self.topics);
         let group = self.groups.entry(group_id.clone()).or_insert_with(new_group);
         turn.effects.extend(group.step(now_ms, event));
+        let to_be_heard = self.finish_downgrade(group_id, &mut turn);
+        let group = self.groups.get(group_id).expect("put there above");
         let is_kept = !group.is_vacant() && !group.is_gone();
         let deadline_ms = group.next_deadline_ms().filter(|_| is_kept);
         if !is_kept {
             self.groups.remove(group_id);
         }
         self.move_deadline(group_id, former_deadline_ms, deadline_ms);
+        turn.effects.extend(to_be_heard.into_iter().flat_map(|event| self.step(now_ms, group_id, event)));
         turn.effects
     }
 

@@ -4,7 +4,8 @@
 //! `__consumer_offsets` that it leads, hands it events with the time of day, and performs the effects in their order.
 //!
 //! Two protocols, a room for each: [`classic`], where a member computes the assignment for all, and [`consumer`] (KIP-848),
-//! where the coordinator does. Here stands what both share: `event` and `effect` are what goes in and out, `offsets` and
+//! where the coordinator does. `conversion` leads a group from one to the other, with its members if need be, and
+//! `embedded_protocol` reads what consumers of the classic protocol keep to themselves. Here stands what both share: `event` and `effect` are what goes in and out, `offsets` and
 //! `offset_expiry` are what groups commit, `record_format` and `replay` are their memory in Kafka's own log format.
 //!
 //! Source of the rules: KIP-62, KIP-134, KIP-211, KIP-345, KIP-394, KIP-559, KIP-814, KIP-848 and the behaviour of Apache
@@ -15,6 +16,7 @@ pub mod config;
 pub mod consumer;
 mod conversion;
 pub mod effect;
+mod embedded_protocol;
 pub mod event;
 mod group;
 pub mod group_coordinator;
@@ -31,7 +33,7 @@ pub mod views;
 mod replay_tests;
 
 pub use classic::{ClassicGroup, GroupState};
-pub use config::{ConsumerGroupConfig, GroupConfig};
+pub use config::{ConsumerGroupConfig, GroupConfig, MigrationPolicy};
 pub use consumer::ConsumerGroup;
 pub use effect::{Effect, Response};
 pub use event::Event;

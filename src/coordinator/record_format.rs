@@ -65,6 +65,17 @@ pub enum GroupRecord {
     Consumer { group_id: GroupId, record: ConsumerRecord },
 }
 
+impl GroupRecord {
+    /// It takes its key's record away.
+    pub fn is_tombstone(&self) -> bool {
+        match self {
+            GroupRecord::Offset { value, .. } => value.is_none(),
+            GroupRecord::Group { value, .. } => value.is_none(),
+            GroupRecord::Consumer { .. } => self.encode().1.is_none(),
+        }
+    }
+}
+
 /// What a classic group is, as of its last completed rebalance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupMetadata {

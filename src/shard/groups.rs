@@ -22,7 +22,7 @@ use crate::cluster::image::{Advertise, MetadataImage, OFFSETS_TOPIC, TopicDeleti
 use crate::coordinator::consumer::assignor::Assignor;
 use crate::coordinator::views::ListedGroup;
 use crate::coordinator::{
-    ConsumerGroupConfig, Effect, Event, GroupConfig, GroupCoordinator, GroupId, RequestToken, Response, partition_of_group,
+    ConsumerGroupConfig, Effect, Event, GroupConfig, GroupCoordinator, GroupId, MigrationPolicy, RequestToken, Response, partition_of_group,
 };
 use crate::shard::Shard;
 use crate::shard::calls::CallId;
@@ -131,6 +131,7 @@ fn consumer_config(settings: &ConsumerGroupSettings) -> ConsumerGroupConfig {
     config.session_timeout_ms = settings.session_timeout_ms;
     config.heartbeat_interval_ms = settings.heartbeat_interval_ms;
     config.group_size_max = settings.size_max;
+    config.migration = MigrationPolicy::parse(&settings.migration_policy).expect("checked when it was set");
     config.with_assignors(settings.assignors.iter().filter_map(|name| Assignor::parse(name)))
 }
 

@@ -194,7 +194,7 @@ CASES = (
 )
 CONSUMER_GROUP_HEARTBEAT = 68
 # Scenarios that the broker under test cannot pass yet, and why; they run when they are asked for.
-NOT_YET = {"upgrade": "the broker does not turn a group with members from one protocol to the other"}
+NOT_YET = {}
 
 starting = threading.Lock()
 

@@ -46,6 +46,8 @@ pub struct ClassicGroup {
     pub(super) offsets: Offsets,
     /// The log had a record of the group itself, so that forgetting it takes a tombstone.
     pub(super) is_stored: bool,
+    /// Tombstones of the group of the other protocol that had this id: they go with every write of the group until one is done.
+    pub(super) inherited: Vec<GroupRecord>,
     pub(super) join_timer: Option<JoinTimer>,
     pub(super) sync_deadline_ms: Option<i64>,
     /// No timer is due before this.
@@ -72,6 +74,7 @@ impl ClassicGroup {
             subscribed_topics: None,
             offsets: Offsets::default(),
             is_stored: false,
+            inherited: Vec::new(),
             join_timer: None,
             sync_deadline_ms: None,
             wake_at_ms: None,
@@ -80,33 +83,18 @@ impl ClassicGroup {
         }
     }
 
-    /// The group that takes over the id of one of the other protocol, with its offsets; the former one's tombstones are written.
-    pub(in crate::coordinator) fn succeed(
-        id: GroupId,
-        config: GroupConfig,
-        now_ms: i64,
-        offsets: Offsets,
-        tombstones: Vec<GroupRecord>,
-    ) -> (ClassicGroup, Vec<Effect>) {
-        let mut group = ClassicGroup { offsets, ..ClassicGroup::new(id, config, now_ms) };
-        let mut turn = Turn { now_ms, effects: Vec::new() };
-        if !tombstones.is_empty() {
-            group.persist(tombstones, PendingWrite::Inheritance, &mut turn);
-        }
-        (group, turn.effects)
-    }
-
     /// A group as the log has it. Its members' sessions start now. A group above `group.max.size` starts a rebalance, so that
-    /// its members commit before some of them are turned away; hence the effects.
+    /// its members commit before some of them are turned away; hence the effects. `strays`: tombstones for what the log has of a
+    /// consumer group of this id.
     pub fn load(
         id: GroupId,
         config: GroupConfig,
         now_ms: i64,
         metadata: Option<GroupMetadata>,
         offsets: Offsets,
+        strays: Vec<GroupRecord>,
     ) -> (ClassicGroup, Vec<Effect>) {
-        let mut group = ClassicGroup::new(id, config, now_ms);
-        group.offsets = offsets;
+        let mut group = ClassicGroup { offsets, inherited: strays, ..ClassicGroup::new(id, config, now_ms) };
         let mut turn = Turn { now_ms, effects: Vec::new() };
         if let Some(metadata) = metadata {
             group.restore(metadata, &mut turn);
@@ -175,6 +163,7 @@ impl ClassicGroup {
     pub fn is_vacant(&self) -> bool {
         self.state == GroupState::Empty
             && !self.is_stored
+            && self.inherited.is_empty()
             && self.generation_id == 0
             && self.pending_members.is_empty()
             && self.offsets.is_empty()

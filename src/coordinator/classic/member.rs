@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use crate::coordinator::consumer::migration::MigratingMember;
 use crate::coordinator::event::{JoinRequest, Protocol};
 use crate::coordinator::ids::{GroupInstanceId, MemberId, RequestToken, ShortText};
 use crate::coordinator::record_format::MemberMetadata;
@@ -65,6 +66,24 @@ impl Member {
             session_timeout_ms: metadata.session_timeout_ms,
             protocols: vec![Protocol { name: protocol_name.clone(), metadata: metadata.subscription }],
             assignment: metadata.assignment,
+            waiting_join: None,
+            waiting_sync: None,
+            is_new: false,
+            session_deadline_ms: None,
+        }
+    }
+
+    /// A member that comes back from the consumer protocol's machine. Its assignment follows.
+    pub(super) fn returning(member: MigratingMember) -> Member {
+        Member {
+            id: member.id,
+            group_instance_id: member.instance_id,
+            client_id: member.client_id,
+            client_host: member.client_host,
+            rebalance_timeout_ms: member.rebalance_timeout_ms,
+            session_timeout_ms: member.session_timeout_ms,
+            protocols: distinct(&member.protocols),
+            assignment: Bytes::new(),
             waiting_join: None,
             waiting_sync: None,
             is_new: false,

@@ -1,7 +1,7 @@
 //! The classic protocol: members meet at a barrier, and the one that leads assigns.
 //!
 //! Pure, as all of `coordinator`. One file is one idea: `state` is the table of states, `group` is the machine, and each of
-//! `join`, `barrier`, `sync`, `session`, `leave`, `offset_commit`, `removal` and `write` holds the rules of one step.
+//! `join`, `barrier`, `sync`, `session`, `leave`, `offset_commit`, `removal`, `succession` and `write` holds the rules of one step.
 
 pub mod barrier;
 pub mod group;
@@ -14,6 +14,7 @@ pub mod removal;
 pub mod session;
 pub mod state;
 pub mod subscription;
+mod succession;
 pub mod sync;
 pub mod views;
 pub mod write;

@@ -9,12 +9,12 @@ use super::group::ClassicGroup;
 use super::state::GroupState;
 use super::write::PendingWrite;
 use crate::base::{ErrorCode, TopicName};
+use crate::coordinator::consumer::failed;
 use crate::coordinator::effect::{DeleteOffsetsResponse, JoinResponse, Response, Turn};
 use crate::coordinator::event::TopicPartition;
 use crate::coordinator::ids::RequestToken;
 use crate::coordinator::offset_expiry::{has_expired, retention_start};
 use crate::coordinator::offset_write::{OffsetWrite, group_write_error, tombstones};
-use crate::coordinator::offsets::Offsets;
 use crate::coordinator::record_format::GroupRecord;
 
 impl ClassicGroup {
@@ -91,11 +91,12 @@ impl ClassicGroup {
         for (_, write) in std::mem::take(&mut self.writes) {
             match write {
                 PendingWrite::Offsets(write) => write.refuse(error, turn),
+                PendingWrite::Inheritance { answer: Some((token, response)) } => turn.respond(token, failed(response, error)),
                 PendingWrite::GroupTombstone { token: Some(token) } => turn.respond(token, Response::DeleteGroup(error)),
                 PendingWrite::Assignment { .. }
                 | PendingWrite::StaticMember { .. }
                 | PendingWrite::EmptyGeneration
-                | PendingWrite::Inheritance
+                | PendingWrite::Inheritance { answer: None }
                 | PendingWrite::GroupTombstone { token: None } => {}
             }
         }
@@ -122,23 +123,6 @@ impl ClassicGroup {
         if let Some(token) = token {
             turn.respond(token, Response::DeleteGroup(error));
         }
-    }
-
-    /// No member, and nobody who was told to come back as one.
-    pub(in crate::coordinator) fn is_unpeopled(&self) -> bool {
-        self.state == GroupState::Empty && self.pending_members.is_empty()
-    }
-
-    /// Nothing is being written.
-    pub(in crate::coordinator) fn is_quiet(&self) -> bool {
-        self.writes.is_empty()
-    }
-
-    /// Everything this group is, for the group that takes its id over: its offsets, and the tombstone of its record.
-    pub(in crate::coordinator) fn into_inheritance(self) -> (Offsets, Vec<GroupRecord>) {
-        let has_record = self.is_stored || self.generation_id != 0;
-        let tombstone = has_record.then_some(GroupRecord::Group { group_id: self.id, value: None });
-        (self.offsets, tombstone.into_iter().collect())
     }
 
     /// The state is Dead and the tombstones are written: the coordinator may forget the group.

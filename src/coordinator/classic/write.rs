@@ -11,6 +11,7 @@ use super::group::ClassicGroup;
 use super::membership::Terms;
 use super::state::GroupState;
 use crate::base::ErrorCode;
+use crate::coordinator::consumer::failed;
 use crate::coordinator::effect::{Effect, JoinResponse, Response, Turn};
 use crate::coordinator::ids::{MemberId, PersistToken, RequestToken};
 use crate::coordinator::offset_write::{OffsetWrite, group_write_error};
@@ -33,8 +34,10 @@ pub(super) enum PendingWrite {
     },
     /// The last member left.
     EmptyGeneration,
-    /// Tombstones of the group of the other protocol that had this id.
-    Inheritance,
+    /// Tombstones of the group of the other protocol that had this id, and the group that came of it.
+    Inheritance {
+        answer: Option<(RequestToken, Response)>,
+    },
     Offsets(OffsetWrite),
     /// Tombstones of everything; no token if no client asked.
     GroupTombstone {
@@ -54,6 +57,9 @@ impl ClassicGroup {
     pub(super) fn persist(&mut self, records: Vec<GroupRecord>, write: PendingWrite, turn: &mut Turn) {
         let token = self.next_write;
         self.next_write = PersistToken(token.0 + 1);
+        let carries = !self.inherited.is_empty() && !matches!(write, PendingWrite::Offsets(_));
+        let inherited = if carries { self.inherited.clone() } else { Vec::new() };
+        let records = inherited.into_iter().chain(records).collect();
         self.writes.push_back((token, write));
         turn.effects.push(Effect::Persist { group_id: self.id.clone(), token, records });
     }
@@ -61,6 +67,9 @@ impl ClassicGroup {
     pub(super) fn persisted(&mut self, token: PersistToken, outcome: Result<(), ErrorCode>, turn: &mut Turn) {
         let (expected, write) = self.writes.pop_front().expect("only writes that were asked for have an outcome");
         assert_eq!(token, expected, "outcomes come in the order of the writes");
+        if outcome.is_ok() && !matches!(write, PendingWrite::Offsets(_)) {
+            self.inherited.clear();
+        }
         match write {
             PendingWrite::Assignment { generation_id, assignments } => {
                 // Somebody may have joined or left meanwhile: then this generation is over and its waiters have been told.
@@ -85,8 +94,15 @@ impl ClassicGroup {
             }
             // Nobody waits for it; without it the former generation comes back at the next load, and its sessions end.
             PendingWrite::EmptyGeneration => {}
-            // Without them both groups come back at the next load, and the later one counts.
-            PendingWrite::Inheritance => {}
+            // Without it the other group comes back at the next load, unless a later write of this one was done: that carries it again.
+            PendingWrite::Inheritance { answer: Some((token, response)) } => {
+                let response = match outcome {
+                    Ok(()) => response,
+                    Err(error) => failed(response, group_write_error(error)),
+                };
+                turn.respond(token, response);
+            }
+            PendingWrite::Inheritance { answer: None } => {}
             PendingWrite::Offsets(write) => write.finish(outcome, &mut self.offsets, turn),
             PendingWrite::GroupTombstone { token } => self.deleted(token, outcome, turn),
         }

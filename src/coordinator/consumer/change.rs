@@ -6,7 +6,7 @@
 use super::group::ConsumerGroup;
 use super::record::ConsumerRecord;
 use crate::base::ErrorCode;
-use crate::coordinator::effect::{Effect, Refusal, Response, Turn};
+use crate::coordinator::effect::{Effect, JoinResponse, LeaveResponse, Refusal, Response, Turn};
 use crate::coordinator::ids::{PersistToken, RequestToken};
 use crate::coordinator::offset_write::{OffsetWrite, group_write_error};
 use crate::coordinator::record_format::GroupRecord;
@@ -68,7 +68,7 @@ impl ConsumerGroup {
 
     /// A change or the end of the group is being written.
     pub(super) fn is_changing(&self) -> bool {
-        self.writes.iter().any(|(_, write)| !matches!(write, PendingWrite::Offsets(_)))
+        self.downgrade.is_some() || self.writes.iter().any(|(_, write)| !matches!(write, PendingWrite::Offsets(_)))
     }
 
     pub(super) fn persisted(&mut self, token: PersistToken, outcome: Result<(), ErrorCode>, turn: &mut Turn) {
@@ -105,11 +105,14 @@ impl ConsumerGroup {
 }
 
 /// The answer to a request whose change could not be written.
-fn failed(response: Response, error: ErrorCode) -> Response {
+pub(in crate::coordinator) fn failed(response: Response, error: ErrorCode) -> Response {
     match response {
         Response::ConsumerHeartbeat(_) => {
             Response::ConsumerHeartbeat(Err(Refusal::new(error, "The change of the group could not be written.")))
         }
+        Response::Join(response) => Response::Join(JoinResponse::error(error, response.member_id)),
+        Response::Heartbeat(_) => Response::Heartbeat(error),
+        Response::Leave(_) => Response::Leave(LeaveResponse { error, members: Vec::new() }),
         other => other,
     }
 }

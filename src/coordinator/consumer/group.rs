@@ -7,13 +7,14 @@
 //! - while a change is being written, whatever depends on the memory waits in `parked`: no answer tells of a change that may yet
 //!   be taken back;
 //! - every request token is answered exactly once; epochs never fall;
-//! - every member has a session; a member in UnrevokedPartitions that speaks this protocol has an entry in `revocations`.
+//! - every member has a session; one of the classic protocol may have until a certain time to rejoin or to sync; a member in UnrevokedPartitions that speaks this protocol has an entry in `revocations`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::change::PendingWrite;
 use super::memory::Memory;
+use super::migration::Downgrade;
 use super::regex::RegexRefresh;
 use super::state::ConsumerGroupState;
 use super::topics::Topics;
@@ -40,20 +41,26 @@ pub struct ConsumerGroup {
     pub(super) sessions: BTreeMap<MemberId, i64>,
     /// When each member must have given up its partitions.
     pub(super) revocations: BTreeMap<MemberId, i64>,
+    /// When each member of the classic protocol that was told to rejoin must have done so.
+    pub(super) rejoins: BTreeMap<MemberId, i64>,
+    /// When each member of the classic protocol that joined must have asked for its assignment.
+    pub(super) syncs: BTreeMap<MemberId, i64>,
     /// No timer is due before this.
     pub(super) wake_at_ms: Option<i64>,
     pub(super) writes: VecDeque<(PersistToken, PendingWrite)>,
     pub(super) next_write: PersistToken,
     /// Events that wait for the change that is being written.
     pub(super) parked: VecDeque<Event>,
-    /// Goes with the next change: tombstones of the classic group that this one was.
+    /// Goes with the next change: tombstones of the classic group that this one was, and the records of the members it brought.
     pub(super) inherited: Vec<GroupRecord>,
+    /// Set where the group shall become a classic one; nothing else happens to it until then.
+    pub(super) downgrade: Option<Downgrade>,
     pub(super) is_dead: bool,
 }
 
 impl ConsumerGroup {
     /// A group without members. `offsets`: of the group that had this id before.
-    pub fn new(id: GroupId, config: GroupConfig, topics: Arc<dyn Topics>, offsets: Offsets, inherited: Vec<GroupRecord>) -> ConsumerGroup {
+    pub fn new(id: GroupId, config: GroupConfig, topics: Arc<dyn Topics>, offsets: Offsets) -> ConsumerGroup {
         ConsumerGroup {
             id,
             config,
@@ -64,18 +71,31 @@ impl ConsumerGroup {
             regex_refresh: RegexRefresh::default(),
             sessions: BTreeMap::new(),
             revocations: BTreeMap::new(),
+            rejoins: BTreeMap::new(),
+            syncs: BTreeMap::new(),
             wake_at_ms: None,
             writes: VecDeque::new(),
             next_write: PersistToken(0),
             parked: VecDeque::new(),
-            inherited,
+            inherited: Vec::new(),
+            downgrade: None,
             is_dead: false,
         }
     }
 
-    /// A group as the log has it. Its members' sessions start now.
-    pub fn load(id: GroupId, config: GroupConfig, now_ms: i64, topics: Arc<dyn Topics>, memory: Memory, offsets: Offsets) -> ConsumerGroup {
-        let mut group = ConsumerGroup { memory, ..ConsumerGroup::new(id, config, topics, offsets, Vec::new()) };
+    /// A group as the log has it. Its members' sessions start now. `is_classic_too`: the log also has a record of a classic group of
+    /// this id, whose tombstone was lost.
+    pub fn load(
+        id: GroupId,
+        config: GroupConfig,
+        now_ms: i64,
+        topics: Arc<dyn Topics>,
+        (memory, is_classic_too): (Memory, bool),
+        offsets: Offsets,
+    ) -> ConsumerGroup {
+        let inherited = is_classic_too.then(|| GroupRecord::Group { group_id: id.clone(), value: None });
+        let inherited = inherited.into_iter().collect();
+        let mut group = ConsumerGroup { memory, inherited, ..ConsumerGroup::new(id, config, topics, offsets) };
         group.align_timers(now_ms);
         group
     }
@@ -114,9 +134,10 @@ impl ConsumerGroup {
             Event::RegexesResolved { metadata_version, resolved } => self.regexes_resolved(metadata_version, resolved, turn),
             Event::Tick => self.fire_timers(turn),
             Event::ExpireOffsets => self.expire_offsets(turn),
-            Event::Join { .. } | Event::Sync { .. } | Event::Heartbeat { .. } | Event::Leave { .. } => {
-                refuse(event, ErrorCode::UnknownMemberId, turn);
-            }
+            Event::Join { token, request } => self.classic_join(token, request, turn),
+            Event::Sync { token, request } => self.classic_sync(token, &request, turn),
+            Event::Heartbeat { token, request } => self.classic_heartbeat(token, &request, turn),
+            Event::Leave { token, members } => self.classic_leave(token, members, turn),
             Event::Persisted { .. } | Event::Unload => unreachable!("taken at once"),
         }
     }
@@ -167,20 +188,21 @@ impl ConsumerGroup {
         self.writes.is_empty() && self.parked.is_empty()
     }
 
+    /// Nothing but offsets is being written, and nobody waits.
+    pub(in crate::coordinator) fn is_settled(&self) -> bool {
+        !self.is_dead && !self.is_changing() && self.parked.is_empty()
+    }
+
+    /// The log knows of all that the group is.
+    #[cfg(test)]
+    pub(in crate::coordinator) fn is_written(&self) -> bool {
+        self.inherited.is_empty() && self.is_quiet()
+    }
+
     /// Whether a member reads the topic.
     pub fn is_subscribed_to(&self, topic: &str) -> bool {
         self.memory.members().values().any(|member| member.topics.contains(topic))
             || self.memory.regexes().values().any(|regex| regex.topics.contains(topic))
-    }
-
-    /// Everything this group is, for the group that takes its id over: its offsets, and the tombstones of its records.
-    pub(in crate::coordinator) fn into_inheritance(self) -> (Offsets, Vec<GroupRecord>) {
-        let mut records = self.inherited;
-        if self.memory.exists() {
-            let group_id = &self.id;
-            records.extend(self.memory.tombstones().into_iter().map(|record| GroupRecord::Consumer { group_id: group_id.clone(), record }));
-        }
-        (self.offsets, records)
     }
 }
 

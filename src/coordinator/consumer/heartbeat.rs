@@ -17,7 +17,7 @@ use crate::coordinator::event::ConsumerHeartbeatRequest;
 use crate::coordinator::ids::{MemberId, RequestToken, ShortText};
 
 /// How a heartbeat's sender stands to the group.
-enum Sender {
+pub(super) enum Sender {
     Member,
     New,
     /// A static member under a new id; the old one goes.
@@ -32,6 +32,10 @@ impl ConsumerGroup {
             _ => self.beat(request, &mut change, turn),
         });
         assert!(result.is_ok() || change.is_empty(), "a refused heartbeat changes nothing");
+        if let Some(downgrade) = &mut self.downgrade {
+            downgrade.answer = Some(answer(token, result));
+            return;
+        }
         self.finish(change, Some(answer(token, result)), turn);
     }
 
@@ -70,7 +74,7 @@ impl ConsumerGroup {
         })
     }
 
-    fn check_room(&self, id: &MemberId) -> Result<(), Refusal> {
+    pub(super) fn check_room(&self, id: &MemberId) -> Result<(), Refusal> {
         let limit = self.config.consumer.group_size_max;
         if self.memory.members().len() < limit || self.memory.member(id).is_some() {
             return Ok(());
@@ -135,7 +139,7 @@ impl ConsumerGroup {
     }
 
     /// The static member goes on under its new id, with nothing in its client's hands (KIP-345).
-    fn succeed(&mut self, former: &MemberId, id: &MemberId, change: &mut Change) {
+    pub(super) fn succeed(&mut self, former: &MemberId, id: &MemberId, change: &mut Change) {
         let (member, target, current) =
             (self.memory.member(former).cloned(), self.memory.member_target(former), self.memory.current(former));
         self.note_removal(former, change);
@@ -169,6 +173,8 @@ impl ConsumerGroup {
             return false;
         }
         let topics_changed = before.as_ref().is_none_or(|before| before.topics != after.topics || before.regex() != after.regex());
+        self.rejoins.remove(id);
+        self.syncs.remove(id);
         self.note(ConsumerRecord::Member(id.clone(), Some(Arc::new(after))), change);
         if topics_changed {
             self.drop_unused_regexes(change);
@@ -187,7 +193,8 @@ impl ConsumerGroup {
         if next == *current {
             return;
         }
-        let is_revoking = next.state == MemberState::UnrevokedPartitions;
+        // Members of the classic protocol are told to rejoin, and have until then.
+        let is_revoking = next.state == MemberState::UnrevokedPartitions && self.memory.member(id).is_some_and(|it| it.classic.is_none());
         self.note(ConsumerRecord::Current(id.clone(), Some(Arc::new(next))), change);
         if is_revoking {
             self.start_revocation(id, now_ms);

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what a member that is gone had is free at once; what a static member that is away had stays its own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::change::Change;
@@ -30,7 +31,7 @@ impl ConsumerGroup {
         }
         if request.member_epoch == STATIC_LEAVE_EPOCH {
             self.note_absence(id, change);
-        } else {
+        } else if !self.downgrade_without(&BTreeSet::from([id.clone()])) {
             self.remove([id], change);
         }
         Ok(ConsumerHeartbeatResponse {
@@ -64,6 +65,8 @@ impl ConsumerGroup {
         self.note(ConsumerRecord::MemberTarget(id.clone(), None), change);
         self.note(ConsumerRecord::Member(id.clone(), None), change);
         self.sessions.remove(id);
-        self.revocations.remove(id);
+        for timers in [&mut self.revocations, &mut self.rejoins, &mut self.syncs] {
+            timers.remove(id);
+        }
     }
 }

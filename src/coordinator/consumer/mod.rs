@@ -5,14 +5,17 @@
 //!
 //! `memory` is what the log says of a group and `record` its entries; `group` is the machine around it, and each of
 //! `validation`, `heartbeat`, `target`, `regex`, `reconcile`, `leave`, `session`, `offset_commit`, `removal` and `change` holds the
-//! rules of one step. `state` is the table of states, `topics` what a group must know of the cluster.
+//! rules of one step. `classic_member` answers members that still speak the classic protocol, `migration` leads groups there and
+//! back. `state` is the table of states, `topics` what a group must know of the cluster.
 
 pub mod assignor;
 mod change;
+mod classic_member;
 pub mod group;
 mod heartbeat;
 mod leave;
 pub mod memory;
+pub(in crate::coordinator) mod migration;
 mod offset_commit;
 pub mod reconcile;
 pub mod record;
@@ -28,9 +31,14 @@ pub mod views;
 #[cfg(test)]
 mod history_tests;
 #[cfg(test)]
+mod migration_tests;
+#[cfg(test)]
+mod mixed_history_tests;
+#[cfg(test)]
 mod scenario;
 #[cfg(test)]
 mod scenario_tests;
 
+pub(super) use change::failed;
 pub use group::ConsumerGroup;
 pub use state::ConsumerGroupState;

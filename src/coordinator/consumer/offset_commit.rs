@@ -55,10 +55,14 @@ impl ConsumerGroup {
     /// Whether the sender of an OffsetFetch may have an answer. A negative epoch: it does not say who it is.
     ///
     /// # Errors
-    /// `UnknownMemberId` or `StaleMemberEpoch`.
+    /// `UnknownMemberId`, `StaleMemberEpoch`, or `IllegalGeneration` for a member of the classic protocol.
     pub fn check_fetch(&self, id: Option<&MemberId>, epoch: i32) -> Result<(), ErrorCode> {
         let Some(id) = id.filter(|id| !id.is_empty() || epoch >= 0) else { return Ok(()) };
-        self.memory.member(id).ok_or(ErrorCode::UnknownMemberId)?;
-        if self.memory.current(id).epoch == epoch { Ok(()) } else { Err(ErrorCode::StaleMemberEpoch) }
+        let member = self.memory.member(id).ok_or(ErrorCode::UnknownMemberId)?;
+        match self.memory.current(id).epoch == epoch {
+            true => Ok(()),
+            false if member.classic.is_some() => Err(ErrorCode::IllegalGeneration),
+            false => Err(ErrorCode::StaleMemberEpoch),
+        }
     }
 }

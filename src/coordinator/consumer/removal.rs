@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::change::PendingWrite;
+use super::change::{PendingWrite, failed};
 use super::group::{ConsumerGroup, answer};
 use crate::base::{ErrorCode, TopicName};
 use crate::coordinator::effect::{Refusal, Response, Turn};
@@ -82,7 +82,7 @@ impl ConsumerGroup {
                     let (token, response) = answer(token, Err(Refusal::of(error)));
                     turn.respond(token, response);
                 }
-                PendingWrite::Change { answer: Some((token, response)), .. } => turn.respond(token, response),
+                PendingWrite::Change { answer: Some((token, response)), .. } => turn.respond(token, failed(response, error)),
                 PendingWrite::Offsets(write) => write.refuse(error, turn),
                 PendingWrite::Tombstones { token: Some(token) } => turn.respond(token, Response::DeleteGroup(error)),
                 PendingWrite::Change { answer: None, .. } | PendingWrite::Tombstones { token: None } => {}

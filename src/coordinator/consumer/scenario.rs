@@ -191,7 +191,7 @@ impl Stage {
                 assert_eq!(memory.holder(partition.0, partition.1), Some(id));
             }
         }
-        if group.is_quiet() && self.held.is_empty() {
+        if group.is_written() && self.held.is_empty() {
             let epochs = (memory.epoch(), memory.target_epoch());
             assert!(epochs.0 >= self.epochs.0 && epochs.1 >= self.epochs.1, "epochs fell from {:?} to {epochs:?}", self.epochs);
             assert!(memory.target_epoch() <= memory.epoch());

@@ -32,7 +32,13 @@ impl ConsumerGroup {
     pub(super) fn align_timers(&mut self, now_ms: i64) {
         let ids: Vec<MemberId> = self.memory.members().keys().cloned().collect();
         self.sessions.retain(|id, _| ids.binary_search(id).is_ok());
-        let is_revoking = |id: &MemberId| self.memory.current(id).state == MemberState::UnrevokedPartitions;
+        for timers in [&mut self.rejoins, &mut self.syncs] {
+            timers.retain(|id, _| self.memory.member(id).is_some_and(|member| member.classic.is_some()));
+        }
+        let is_revoking = |id: &MemberId| {
+            self.memory.current(id).state == MemberState::UnrevokedPartitions
+                && self.memory.member(id).is_some_and(|member| member.classic.is_none())
+        };
         let revoking: BTreeSet<MemberId> = ids.iter().filter(|id| is_revoking(id)).cloned().collect();
         self.revocations.retain(|id, _| revoking.contains(id));
         for id in &ids {
@@ -52,18 +58,22 @@ impl ConsumerGroup {
         if self.wake_at_ms.is_none_or(|at_ms| at_ms > turn.now_ms) {
             return;
         }
-        let timers = self.sessions.iter().chain(&self.revocations);
+        let timers = self.sessions.iter().chain(&self.revocations).chain(&self.rejoins).chain(&self.syncs);
         let due: BTreeSet<MemberId> = timers.filter(|(_, at_ms)| **at_ms <= turn.now_ms).map(|(id, _)| id.clone()).collect();
         let mut change = Change::default();
+        if !due.is_empty() && self.downgrade_without(&due) {
+            return;
+        }
         if !due.is_empty() {
             self.remove(&due, &mut change);
         }
-        self.wake_at_ms = self.sessions.values().chain(self.revocations.values()).min().copied();
+        let timers = [&self.sessions, &self.revocations, &self.rejoins, &self.syncs];
+        self.wake_at_ms = timers.into_iter().flat_map(|timers| timers.values()).min().copied();
         self.finish(change, None, turn);
     }
 
     /// The next deadline is at most this.
-    fn wake_by(&mut self, deadline_ms: i64) {
+    pub(super) fn wake_by(&mut self, deadline_ms: i64) {
         self.wake_at_ms = Some(self.wake_at_ms.map_or(deadline_ms, |at| at.min(deadline_ms)));
     }
 }
