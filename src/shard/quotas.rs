@@ -36,6 +36,8 @@ struct KindOfQuota {
     accounts: RefCell<HashMap<Arc<str>, Rc<Account>>>,
     /// Of the rules that all clients share.
     shared: Rc<Account>,
+    /// When the accounts were last looked through for idle ones: with all of them in use, not every request of an unknown client looks.
+    swept_ms: Cell<i64>,
 }
 
 /// What one client used, or several that share a quota.
@@ -96,7 +98,8 @@ impl Quotas {
 impl KindOfQuota {
     fn new(kind: QuotaKind) -> KindOfQuota {
         let shared = Rc::new(Account { kind, client_id: None, meter: RefCell::default(), unsent_bytes: Cell::new(0) });
-        KindOfQuota { is_any: Cell::new(false), rules: RefCell::default(), accounts: RefCell::default(), shared }
+        let swept_ms = Cell::new(i64::MIN);
+        KindOfQuota { is_any: Cell::new(false), rules: RefCell::default(), accounts: RefCell::default(), shared, swept_ms }
     }
 
     fn set(&self, rules: QuotaRules) {
@@ -121,7 +124,10 @@ impl KindOfQuota {
         }
         if accounts.len() >= QUOTA_CLIENTS_MAX {
             let now_ms = now_ms();
-            accounts.retain(|_, account| !account.meter.borrow().is_idle(now_ms));
+            if now_ms >= self.swept_ms.get().saturating_add(QUOTA_EXCHANGE_MS as i64) {
+                self.swept_ms.set(now_ms);
+                accounts.retain(|_, account| !account.meter.borrow().is_idle(now_ms));
+            }
             if accounts.len() >= QUOTA_CLIENTS_MAX {
                 return self.shared.clone();
             }
@@ -267,6 +273,8 @@ mod tests {
         assert!(Rc::ptr_eq(&quota.client("one more").unwrap().account, &quota.shared));
         assert!(!Rc::ptr_eq(&quota.client("7").unwrap().account, &quota.shared));
         quota.accounts.borrow_mut().values_mut().take(1).for_each(|account| *account.meter.borrow_mut() = Meter::default());
+        assert!(Rc::ptr_eq(&quota.client("one more").unwrap().account, &quota.shared), "nobody looks again so soon");
+        quota.swept_ms.set(i64::MIN);
         assert!(!Rc::ptr_eq(&quota.client("one more").unwrap().account, &quota.shared), "one was idle");
         quota.set(QuotaRules::default());
         assert!(quota.client("7").is_none() && quota.accounts.borrow().is_empty());
