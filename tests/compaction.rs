@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use broker::ask;
+use broker::connection::{decode, frame};
 use broker::random::Random;
 use broker::{Broker, Connection, PATIENCE, fresh_dir};
 use kafka_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
@@ -328,16 +329,19 @@ fn both_policies_work_together() {
     broker.stop();
 }
 
-fn commit(connection: &mut Connection, partitions: i32, offset: i64) {
+fn commit_request(partitions: i32, offset: i64) -> OffsetCommitRequest {
     let partition = |index| OffsetCommitRequestPartition::default().with_partition_index(index).with_committed_offset(offset);
     let partitions =
         (0..partitions).map(|index| partition(index).with_committed_metadata(Some(StrBytes::from_static_str("a note")))).collect();
     let topic = OffsetCommitRequestTopic::default().with_name(ask::topic_name("t")).with_partitions(partitions);
-    let request = OffsetCommitRequest::default()
+    OffsetCommitRequest::default()
         .with_group_id(GroupId(StrBytes::from_static_str("a group")))
         .with_generation_id_or_member_epoch(-1)
-        .with_topics(vec![topic]);
-    let answer = connection.ask(8, &request);
+        .with_topics(vec![topic])
+}
+
+fn commit(connection: &mut Connection, partitions: i32, offset: i64) {
+    let answer = connection.ask(8, &commit_request(partitions, offset));
     assert!(answer.topics[0].partitions.iter().all(|partition| partition.error_code == 0), "{:?}", answer.topics[0].partitions[0]);
 }
 
@@ -388,4 +392,55 @@ fn committed_offsets_are_cleaned_and_replayed() {
         broker = Broker::start_in(&data_dir, &[&EAGER[..], &settings].concat());
         assert_eq!(committed(&mut broker.connect(0)), expected, "after {stop}");
     }
+}
+
+/// Commits one offset after the other until the broker dies. Returns the last that was acknowledged; the one behind it may be there too.
+fn commit_until_it_dies(connection: &mut Connection, partitions: i32, first: i64) -> i64 {
+    for offset in first.. {
+        let request = frame(1, 8, &commit_request(partitions, offset));
+        let Ok(answer) = connection.send_bytes(&request).and_then(|()| connection.receive_frame()) else { return offset - 1 };
+        let (_, answer) = decode::<OffsetCommitRequest>(8, answer);
+        assert!(answer.topics[0].partitions.iter().all(|partition| partition.error_code == 0), "{:?}", answer.topics[0].partitions[0]);
+    }
+    unreachable!("offsets do not end")
+}
+
+#[test]
+fn killed_while_commits_are_cleaned_the_last_of_them_are_there() {
+    const OFFSETS: &str = "__consumer_offsets";
+    const COMMITTED_PARTITIONS: i32 = 100;
+    let settings =
+        ["offsets.topic.num.partitions=1", "offsets.topic.segment.bytes=1048576", "log.cleaner.io.max.bytes.per.second=15000000"];
+    let settings: Vec<&str> = EAGER.into_iter().chain(settings.into_iter().flat_map(|setting| ["--set", setting])).collect();
+    let directory = fresh_dir();
+    let data_dir = directory.path().join("data");
+    let mut random = Random::seeded();
+    let mut broker = Broker::start_in(&data_dir, &settings);
+    let mut connection = broker.connect(0);
+    ask::create_topic(&mut connection, "t", COMMITTED_PARTITIONS, &[]);
+    let find = FindCoordinatorRequest::default().with_key_type(0).with_coordinator_keys(vec![StrBytes::from_static_str("a group")]);
+    assert_eq!(connection.ask(4, &find).coordinators[0].error_code, 0);
+    commit(&mut connection, COMMITTED_PARTITIONS, 1);
+    let (mut last, mut left_behind) = (1, 0);
+    for kill in 0..setting("TEST_KILLS", 4) {
+        thread::scope(|scope| {
+            let committer = scope.spawn(move || commit_until_it_dies(&mut connection, COMMITTED_PARTITIONS, last + 1));
+            // One cleaning comes to its end, or the dirty part would grow from kill to kill; the next one does not.
+            let cleaned_up_to = first_dirty(&data_dir, OFFSETS, 0);
+            broker.wait_until(|broker| first_dirty(&broker.data_dir, OFFSETS, 0) > cleaned_up_to);
+            broker.wait_until(|broker| !unfinished(&broker.data_dir, OFFSETS).is_empty());
+            thread::sleep(Duration::from_micros(random.within(0..60_000) as u64));
+            broker.kill();
+            last = committer.join().expect("every commit is taken");
+        });
+        left_behind += usize::from(!unfinished(&data_dir, OFFSETS).is_empty());
+        broker = Broker::start_in(&data_dir, &settings);
+        connection = broker.connect(0);
+        let found = committed(&mut connection);
+        assert_eq!(found.len(), COMMITTED_PARTITIONS as usize, "after kill {kill}");
+        assert!(found.iter().all(|offset| *offset == found[0]), "after kill {kill}: a commit is there as a whole: {found:?}");
+        assert!((last..=last + 1).contains(&found[0]), "after kill {kill}: {} was committed last, {} is there", last, found[0]);
+        last = found[0];
+    }
+    eprintln!("{last} commits, {left_behind} kills left unfinished files");
 }
