@@ -193,8 +193,6 @@ CASES = (
     ("java", "consumer", "upgrade", 3),
 )
 CONSUMER_GROUP_HEARTBEAT = 68
-# Scenarios that the broker under test cannot pass yet, and why; they run when they are asked for.
-NOT_YET = {}
 
 starting = threading.Lock()
 
