@@ -17,7 +17,8 @@ use pagewire::base::ErrorCode;
 const DESCRIBE_GROUPS: i16 = 5;
 const OFFSET_COMMIT: i16 = 9;
 /// Anonymous memory of the broker. Generous: a page here and there is the allocator's.
-const MEMBER_BYTES_MAX: u64 = 32 << 10;
+// A hundred members share what the allocator happens to take meanwhile: twenty to forty KiB each.
+const MEMBER_BYTES_MAX: u64 = 128 << 10;
 const GROUP_BYTES_MAX: u64 = 32 << 10;
 const OFFSET_BYTES_MAX: u64 = 1 << 10;
 /// As many partitions are there. The others are only assigned, which is all the same to a coordinator: making one takes a disk's sync.

@@ -93,6 +93,7 @@ impl Server {
             Contestant::PagewireCopy => pagewire(host, &directory, "copy"),
             Contestant::Kafka => kafka(host, &directory)?,
         };
+        wait_until_nobody_listens(address)?;
         let started = Instant::now();
         let process = spawn(command, host)?;
         let mut server = Server { process, directory, address, started_in: Duration::ZERO };
@@ -130,6 +131,18 @@ impl Drop for Server {
         let _ = self.process.wait();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+/// The kernel closes the sockets of an io_uring a moment after the end of its process: until then they would be taken for the next server's.
+fn wait_until_nobody_listens(address: SocketAddr) -> io::Result<()> {
+    let begun = Instant::now();
+    while TcpStream::connect(address).is_ok() {
+        if begun.elapsed() > START_MAX {
+            return Err(io::Error::other(format!("somebody else listens on {address}; choose another --port")));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
 }
 
 /// Keeps this process, and so the load, off the servers' processor.
