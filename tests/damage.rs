@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use broker::ask::{self, whole_batches};
 use broker::random::Random;
@@ -82,6 +83,13 @@ fn a_tail_cut_or_overwritten_is_set_aside_and_all_before_it_stays() {
     let mut connection = broker.connect(0);
     ask::create_topic(&mut connection, TOPIC, 1, &[("segment.bytes", "1048576")]);
     fill(&mut connection, TOPIC, 0, 0, 150);
+    // A segment gets its name a moment after it has taken its first batches.
+    let holds_the_end = |file: &PathBuf| batch_ends(&fs::read(file).unwrap()).last().is_some_and(|(_, end)| *end == 150);
+    let begun = Instant::now();
+    while !files_ending(written.path(), ".log").last().is_some_and(holds_the_end) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the last segment was never named");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     broker.kill();
     let last = files_ending(written.path(), ".log").pop().unwrap();
     let name = last.strip_prefix(written.path()).unwrap();
