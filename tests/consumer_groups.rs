@@ -6,7 +6,6 @@
 mod broker;
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,12 +16,10 @@ use kafka_protocol::messages::{
     ApiVersionsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, DeleteGroupsRequest,
     DescribeGroupsRequest, FindCoordinatorRequest, GroupId, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, TopicName,
 };
-use kafka_protocol::protocol::Request;
-use pagewire::api::versions;
 use pagewire::base::ErrorCode;
 use uuid::Uuid;
 
-use broker::ask::text;
+use broker::ask::{newest, served, text};
 use broker::{Broker, Connection, PATIENCE, ask};
 
 const NONE: i16 = 0;
@@ -34,15 +31,6 @@ const QUICK: [&str; 6] = [
     "--set",
     "group.consumer.min.heartbeat.interval.ms=100",
 ];
-
-fn served<R: Request>() -> RangeInclusive<i16> {
-    let row = versions::find(R::KEY).expect("the request is served");
-    row.min..=row.max
-}
-
-fn newest<R: Request>() -> i16 {
-    *served::<R>().end()
-}
 
 fn group(name: &str) -> GroupId {
     GroupId(text(name))

@@ -3,7 +3,6 @@
 
 mod broker;
 
-use std::ops::RangeInclusive;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,10 +13,10 @@ use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, DescribeGroupsRequest,
     FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, SyncGroupRequest, TopicName,
 };
-use kafka_protocol::protocol::{Request, StrBytes};
-use pagewire::api::versions;
+use kafka_protocol::protocol::StrBytes;
 use pagewire::base::ErrorCode;
 
+use broker::ask::served;
 use broker::{Broker, Connection, PATIENCE, ask};
 
 const NONE: i16 = 0;
@@ -27,11 +26,6 @@ const SETTINGS: [&str; 4] = ["--set", "offsets.topic.num.partitions=4", "--set",
 const SUBSCRIPTION: &[u8] = b"\0\x01\0\0\0\x01\0\x01t\xff\xff\xff\xff\0\0\0\0";
 /// An assignment of version 1: all four partitions of "t".
 const EVERYTHING: &[u8] = b"\0\x01\0\0\0\x01\0\x01t\0\0\0\x04\0\0\0\0\0\0\0\x01\0\0\0\x02\0\0\0\x03\xff\xff\xff\xff";
-
-fn served<R: Request>() -> RangeInclusive<i16> {
-    let row = versions::find(R::KEY).expect("the request is served");
-    row.min..=row.max
-}
 
 fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.into())

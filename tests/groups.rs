@@ -8,7 +8,6 @@ mod broker;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,27 +25,15 @@ use kafka_protocol::messages::{
     FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, ListGroupsRequest,
     OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest, SyncGroupResponse,
 };
-use kafka_protocol::protocol::Request;
-use pagewire::api::versions;
 use pagewire::base::ErrorCode;
 
-use broker::ask::text;
+use broker::ask::{newest, served, text};
 use broker::{Broker, Connection, PATIENCE, ask};
 
 const NONE: i16 = 0;
 /// No wait for more members: a test has all the members that it wants.
 const QUICK: [&str; 4] = ["--set", "group.initial.rebalance.delay.ms=0", "--set", "offsets.topic.num.partitions=4"];
 const SESSION_MS: i32 = 6_000;
-
-/// The versions that are served.
-fn served<R: Request>() -> RangeInclusive<i16> {
-    let row = versions::find(R::KEY).expect("the request is served");
-    row.min..=row.max
-}
-
-fn newest<R: Request>() -> i16 {
-    *served::<R>().end()
-}
 
 fn group(name: &str) -> GroupId {
     GroupId(text(name))

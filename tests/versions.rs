@@ -9,7 +9,6 @@
 mod broker;
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 
 use bytes::{Buf, Bytes};
 use kafka_protocol::messages::alter_client_quotas_request::{self, OpData};
@@ -47,7 +46,7 @@ use pagewire::base::{ProducerId, Timestamp};
 use pagewire::wire::{Codec, RecordBatchBuilder};
 use uuid::Uuid;
 
-use broker::ask::text;
+use broker::ask::{served, text};
 use broker::connection::{frame, frame_around};
 use broker::{Broker, Connection, ask};
 
@@ -61,13 +60,6 @@ const TOPIC_IDS: i16 = 13;
 const READ_COMMITTED: i8 = 1;
 /// A topic id that nobody has.
 const NOBODY: Uuid = Uuid::from_bytes([7; 16]);
-
-/// The versions that are served.
-fn served<R: Request>() -> RangeInclusive<i16> {
-    let row = versions::find(R::KEY).expect("the request is served");
-    assert!(row.min >= R::VERSIONS.min && row.max <= R::VERSIONS.max, "kafka-protocol cannot speak all versions of {}", row.name);
-    row.min..=row.max
-}
 
 /// A broker with a topic "t" of two partitions, one per core, and its id.
 fn broker_with_a_topic() -> (Broker, Connection, Uuid) {

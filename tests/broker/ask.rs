@@ -1,5 +1,7 @@
 //! What most tests ask of a broker: create a topic, produce to it, read it back, find its leader.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -11,7 +13,8 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{BrokerId, CreateTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest};
 use kafka_protocol::messages::{TopicName, fetch_response::PartitionData};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::protocol::{Request, StrBytes};
+use pagewire::api::versions;
 use pagewire::base::Timestamp;
 use pagewire::wire::batch::UnverifiedBatch;
 use pagewire::wire::{Batch, Codec, RecordBatchBuilder, Records, batch};
@@ -24,6 +27,18 @@ pub const FETCH: i16 = 12;
 pub const LIST_OFFSETS: i16 = 10;
 pub const METADATA: i16 = 12;
 pub const CREATE_TOPICS: i16 = 7;
+
+/// The versions of a request that are served.
+pub fn served<R: Request>() -> RangeInclusive<i16> {
+    let row = versions::find(R::KEY).expect("the request is served");
+    assert!(row.min >= R::VERSIONS.min && row.max <= R::VERSIONS.max, "kafka-protocol cannot speak all versions of {}", row.name);
+    row.min..=row.max
+}
+
+/// The newest of them.
+pub fn newest<R: Request>() -> i16 {
+    *served::<R>().end()
+}
 
 /// `acks`: the leader and all in-sync replicas.
 pub const ALL: i16 = -1;
