@@ -38,21 +38,28 @@ CLEANED_SECONDS_MAX = 90
 RECORD = re.compile(r"^\| offset: (\d+) .*? keySize: (-?\d+) valueSize: (-?\d+) .*? key: (\S+)(?: payload: (.*))?$")
 
 
-def write(tools, lines):
+def write(tools, lines, codec):
     """Keys and values, one line each, through the console producer."""
     properties = []
     for one in ("parse.key=true", f"null.marker={NULL}"):
         properties += ["--reader-property", one]
+    text = "".join(f"{key}\t{value}\n" for key, value in lines)
+    tools.run("ConsoleProducer", "--topic", TOPIC, "--compression-codec", codec, *properties, standard_input=text)
+
+
+def write_in_all_codecs(tools, lines):
     per_codec = -(-len(lines) // len(CODECS))
     for number, codec in enumerate(CODECS):
-        part = "".join(f"{key}\t{value}\n" for key, value in lines[number * per_codec : (number + 1) * per_codec])
-        if part:
-            tools.run("ConsoleProducer", "--topic", TOPIC, "--compression-codec", codec, *properties, standard_input=part)
+        write(tools, lines[number * per_codec : (number + 1) * per_codec], codec)
 
 
 def fill(tools):
-    """Rolls the segment that takes the appends, so that everything before lies in sealed ones."""
-    write(tools, [(FILLER, "." * 60_000)] * 2)
+    """Rolls the segment that takes the appends, so that everything before lies in sealed ones.
+
+    Two batches of which no segment holds both: the second one begins a segment, wherever the first one went.
+    """
+    for _ in range(2):
+        write(tools, [(FILLER, "." * 60_000)], "none")
 
 
 def cleaned_up_to(data_dir):
@@ -123,7 +130,7 @@ def run(options, scratch):
             tools = Tools(java, running.bootstrap, scratch)
             settings = [part for name, value in TOPIC_SETTINGS.items() for part in ("--config", f"{name}={value}")]
             tools.run("TopicCommand", "--create", "--topic", TOPIC, "--partitions", "1", *settings)
-            write(tools, lines)
+            write_in_all_codecs(tools, lines)
             # The first rounds set the horizon of the tombstones, later ones remove them.
             for _ in range(3):
                 end = end_offset(tools)
