@@ -55,6 +55,7 @@ use kafka_protocol::protocol::{Decodable, Encodable};
 
 use crate::cluster::client_quotas::QuotaKind;
 use crate::io::clock;
+use crate::net::received::Received;
 use crate::net::response::Response;
 use crate::net::service::{ConnectionInfo, FrameTiming, Frames, Reply, Sent, Service};
 use crate::shard::Shard;
@@ -62,7 +63,7 @@ use crate::shard::histograms::Stage;
 use crate::wire::frame::RequestHeader;
 use groups::Caller;
 use message::RequestInfo;
-use produce::{Next, ProduceTurn};
+use produce::{Next, ProduceTurn, Rounds};
 use turns::Turns;
 
 /// Answers above this are made one at a time for each connection.
@@ -73,23 +74,28 @@ const LARGE_ANSWER_BYTES: usize = 64 * 1024;
 pub struct Api {
     shard: Rc<Shard>,
     turns: Turns,
+    rounds: Rc<Rounds>,
 }
 
 impl Api {
     pub fn new(shard: Rc<Shard>) -> Api {
-        Api { shard, turns: Turns::default() }
+        let rounds = Rounds::new(&shard);
+        Api { shard, turns: Turns::default(), rounds }
     }
 
     /// Starts the requests that one read brought, in order.
-    fn start<'a>(&self, peer: Peer, frames: impl Iterator<Item = &'a [u8]>, replies: &mut Vec<Reply>, received_ns: u64) {
-        let mut produce = ProduceTurn::new(&self.shard);
+    fn start(&self, peer: Peer, frames: Frames<'_>, replies: &mut Vec<Reply>, received_ns: u64) {
+        let memory = frames.memory();
+        let may_be_kept = frames.is_passing();
+        let mut now_ns = clock::monotonic_ns();
+        let mut produce = ProduceTurn::new(&self.rounds, memory, now_ns);
         let mut must_wait = self.turns.is_waiting(peer.connection);
         for frame in frames {
             if must_wait {
-                replies.push(self.hold_back(peer, frame.to_vec(), received_ns));
+                replies.push(self.hold_back(peer, frame, received_ns));
                 continue;
             }
-            self.shard.histograms.record(Stage::RequestQueue, clock::monotonic_ns().saturating_sub(received_ns));
+            self.shard.histograms.record(Stage::RequestQueue, now_ns.saturating_sub(received_ns));
             let opened = match open(frame) {
                 Ok(opened) => opened,
                 Err(refusal) => {
@@ -97,32 +103,39 @@ impl Api {
                     if matches!(replies.last(), Some(Reply::Close(_))) {
                         break;
                     }
+                    produce.end_group();
                     continue;
                 }
             };
             if opened.info.key == versions::PRODUCE {
                 let throttle_ms = self.produce_throttle_ms(&opened, frame.len());
-                must_wait = produce.add(opened.info, opened.body, throttle_ms, replies) == Next::MustWait;
+                must_wait = produce.add(opened.info, opened.body, throttle_ms, now_ns, replies) == Next::MustWait;
+                let started_ns = std::mem::replace(&mut now_ns, clock::monotonic_ns());
+                self.shard.histograms.record(Stage::Decode, now_ns - started_ns);
+                if must_wait || self.rounds.is_full() {
+                    produce.end_round();
+                }
             } else {
-                std::mem::replace(&mut produce, ProduceTurn::new(&self.shard)).finish(replies);
+                produce.end_round();
                 let reply = self.call(peer, opened, received_ns);
                 must_wait = matches!(reply, Reply::Later { .. }) || is_large(&reply);
                 replies.push(reply);
+                now_ns = clock::monotonic_ns();
             }
             if matches!(replies.last(), Some(Reply::Close(_))) {
                 break;
             }
             if must_wait {
-                produce = self.hold_others_back(peer, produce, replies);
+                self.hold_others_back(peer, replies);
             }
         }
-        produce.finish(replies);
+        if !may_be_kept {
+            produce.end_round();
+        }
     }
 
     /// The reply pushed last holds back the requests behind it until it is there.
-    fn hold_others_back<'a>(&self, peer: Peer, produce: ProduceTurn<'a>, replies: &mut [Reply]) -> ProduceTurn<'a> {
-        // Only now is it known what a Produce request waits for.
-        produce.finish(replies);
+    fn hold_others_back(&self, peer: Peer, replies: &mut [Reply]) {
         if let Some(Reply::Later { future, .. }) = replies.last_mut() {
             let waiting = self.turns.begin(peer.connection);
             let answer = std::mem::replace(future, Box::pin(std::future::ready(None)));
@@ -132,42 +145,46 @@ impl Api {
                 answer
             });
         }
-        ProduceTurn::new(&self.shard)
     }
 
     /// A request that starts when those before it are answered: answers are awaited in order.
-    fn hold_back(&self, peer: Peer, frame: Vec<u8>, received_ns: u64) -> Reply {
+    fn hold_back(&self, peer: Peer, frame: &[u8], received_ns: u64) -> Reply {
         let waiting = self.turns.begin(peer.connection);
         let api = self.clone();
+        let frame = Received::copied(frame);
         Reply::later_holding(frame.len(), async move {
-            let mut replies = Vec::with_capacity(1);
-            // It is its own turn now: nothing before it waits any more.
-            api.start_one(peer, &frame, &mut replies, received_ns);
-            let answer = match replies.pop() {
-                Some(Reply::Now(response)) => Some(response),
-                Some(Reply::Later { future, .. }) => future.await,
-                Some(Reply::Close(reason)) => {
+            // Nothing before it waits any more.
+            let answer = match api.start_one(peer, &frame, received_ns) {
+                Reply::Now(response) => Some(response),
+                Reply::Later { future, .. } => future.await,
+                Reply::Close(reason) => {
                     tracing::info!("closing a connection: {reason}");
                     None
                 }
                 // An answer of no bytes: nothing is sent.
-                Some(Reply::Silent) | None => Some(Response::default()),
+                Reply::Silent => Some(Response::default()),
             };
             drop(waiting);
             answer
         })
     }
 
-    fn start_one(&self, peer: Peer, frame: &[u8], replies: &mut Vec<Reply>, received_ns: u64) {
+    fn start_one(&self, peer: Peer, frame: &Rc<Received>, received_ns: u64) -> Reply {
+        let now_ns = clock::monotonic_ns();
         match open(frame) {
             Ok(opened) if opened.info.key == versions::PRODUCE => {
-                let mut produce = ProduceTurn::new(&self.shard);
+                let mut replies = Vec::with_capacity(1);
+                let mut produce = ProduceTurn::new(&self.rounds, frame, now_ns);
                 let throttle_ms = self.produce_throttle_ms(&opened, frame.len());
-                produce.add(opened.info, opened.body, throttle_ms, replies);
-                produce.finish(replies);
+                produce.add(opened.info, opened.body, throttle_ms, now_ns, &mut replies);
+                produce.end_round();
+                replies.pop().expect("each request has a reply")
             }
-            Ok(opened) => replies.push(self.call(peer, opened, received_ns)),
-            Err(refusal) => replies.push(refusal),
+            Ok(opened) => {
+                self.rounds.end();
+                self.call(peer, opened, received_ns)
+            }
+            Err(refusal) => refusal,
         }
     }
 
@@ -249,7 +266,7 @@ impl Service for Api {
     }
 
     fn sent(&self, _connection: &ConnectionInfo, sent: Sent) {
-        self.shard.histograms.record(Stage::Send, sent.sent_ns.saturating_sub(sent.ready_ns));
+        self.shard.histograms.record_n(Stage::Send, sent.sent_ns.saturating_sub(sent.ready_ns), sent.answers as u64);
     }
 }
 

@@ -1,51 +1,37 @@
 //! Produce: checks every batch, hands it to the core that owns its partition, answers once the ack rule holds.
 //!
-//! Runs on the core of the connection. All Produce requests that one read brought are one [`ProduceTurn`]: batches for the same
-//! partition of this core go down in one write. Batches for another core's partition travel there, and those for one on its way
-//! between two cores wait; the order of one connection's batches in one partition is always that of the requests.
+//! Runs on the core of the connection. All Produce requests that one read brought are one [`ProduceTurn`]; what the turns of several connections
+//! bring goes down in [`Rounds`], one write for each partition of this core. Batches for another core's partition travel there, and those for
+//! one on its way between two cores wait; the order of one connection's batches in one partition is always that of the requests.
 
 mod answer;
 mod check;
 mod elsewhere;
+mod round;
+mod ticket;
 
 use std::rc::Rc;
 
 use crate::api::message::RequestInfo;
-use crate::base::ErrorCode;
+use crate::base::{ErrorCode, Timestamp};
 use crate::io::clock;
+use crate::net::received::Received;
 use crate::net::service::Reply;
-use crate::shard::histograms::Stage;
-use crate::shard::partition::{Partition, PartitionKey, owner};
+use crate::shard::partition::{PartitionKey, owner};
 use crate::shard::{Shard, counters};
-use crate::wire::batch::Batch;
 use crate::wire::frame::TopicReference;
 use crate::wire::owned_batches::OwnedBatches;
 use crate::wire::produce::{self, ProducePartition};
-use answer::{Answer, PartitionAnswer, SharedWait, Waiting};
+use answer::{PartitionAnswer, Waiting};
 use check::{Checked, TopicRules};
 use elsewhere::Elsewhere;
+pub use round::Rounds;
+use ticket::{Request, Ticket};
 
 /// Once the batches of a turn have taken this long, compressed ones are left to helper threads: many small bombs make a large one.
 const CHECK_ON_CORE_NS_MAX: u64 = 2_000_000;
 /// acks: all in-sync replicas.
 const ACKS_ALL: i16 = -1;
-
-/// The Produce requests of one turn.
-pub struct ProduceTurn<'a> {
-    shard: Rc<Shard>,
-    started_ns: u64,
-    requests: Vec<(usize, Answer)>,
-    writes: Vec<LocalWrite<'a>>,
-}
-
-/// What goes down in one write.
-struct LocalWrite<'a> {
-    partition: Rc<Partition>,
-    acks_all: bool,
-    batches: Vec<Batch<'a>>,
-    /// Request, partition answer, and how many of the records are its.
-    shares: Vec<(usize, usize, i64)>,
-}
 
 /// Whether the requests behind a Produce may start before it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +40,34 @@ pub enum Next {
     MustWait,
 }
 
+/// The Produce requests of one turn of a connection.
+pub struct ProduceTurn<'a> {
+    rounds: &'a Rc<Rounds>,
+    memory: &'a Rc<Received>,
+    started_ns: u64,
+    now: Timestamp,
+    ticket: Option<Rc<Ticket>>,
+    /// The group whose reply was pushed last, if it takes more requests.
+    open_group: Option<usize>,
+}
+
+/// One request on its way through.
+struct Current<'a> {
+    info: RequestInfo,
+    acks_all: bool,
+    ticket: &'a Rc<Ticket>,
+    elsewhere: Elsewhere,
+    now_ns: u64,
+}
+
 impl<'a> ProduceTurn<'a> {
-    pub fn new(shard: &Rc<Shard>) -> ProduceTurn<'a> {
-        ProduceTurn { shard: shard.clone(), started_ns: clock::monotonic_ns(), requests: Vec::new(), writes: Vec::new() }
+    /// `memory`: where the requests lie. `now_ns`: the time on the monotonic clock.
+    pub fn new(rounds: &'a Rc<Rounds>, memory: &'a Rc<Received>, now_ns: u64) -> ProduceTurn<'a> {
+        ProduceTurn { rounds, memory, started_ns: now_ns, now: clock::wall_ms(), ticket: None, open_group: None }
     }
 
-    /// Takes one request in, whose client is to be silent for `throttle_ms`. Its reply goes to the place that is free in `replies` now.
-    pub fn add(&mut self, info: RequestInfo, body: &'a [u8], throttle_ms: i32, replies: &mut Vec<Reply>) -> Next {
-        let started_ns = clock::monotonic_ns();
+    /// Takes one request in, whose client is to be silent for `throttle_ms`. Its reply goes into `replies`, or the one that is last there becomes its too.
+    pub fn add(&mut self, info: RequestInfo, body: &'a [u8], throttle_ms: i32, now_ns: u64, replies: &mut Vec<Reply>) -> Next {
         let request = match produce::decode(info.version, body) {
             Ok(request) => request,
             Err(error) => {
@@ -69,43 +75,66 @@ impl<'a> ProduceTurn<'a> {
                 return Next::MayStart;
             }
         };
-        let mut answer = Answer::new(info, request.acks, throttle_ms);
-        let mut next = Next::MayStart;
-        let mut elsewhere = Elsewhere::default();
+        let ticket = self.ticket.get_or_insert_with(|| {
+            let ticket = Ticket::new();
+            self.rounds.join(&ticket);
+            ticket
+        });
+        let ticket = ticket.clone();
+        let mut current = Current { info, acks_all: request.acks == ACKS_ALL, ticket: &ticket, elsewhere: Elsewhere::default(), now_ns };
+        let (mut partitions, mut bytes_held) = (0, 0);
+        let (mut waits, mut next) = (false, Next::MayStart);
         for topic in request.topics() {
-            answer.start_topic(topic.topic);
             for partition in topic.partitions {
-                let place = answer.partitions.len();
+                partitions += 1;
                 let outcome = match refuse_whole_request(info.version, request.acks) {
-                    Some(refusal) => refusal,
-                    None => self.take(info.version, request.acks, topic.topic, partition, place, &mut elsewhere),
+                    Some(refusal) => Some(refusal),
+                    None => self.take(&mut current, topic.topic, partition),
                 };
-                if let PartitionAnswer::Waiting(Waiting::Beside(_)) = outcome {
-                    next = Next::MustWait;
+                let Some(outcome) = outcome else { continue };
+                if let PartitionAnswer::Waiting(waiting) = &outcome {
+                    waits = true;
+                    bytes_held += partition.records.map_or(0, <[u8]>::len);
+                    if matches!(waiting, Waiting::Beside(_)) {
+                        next = Next::MustWait;
+                    }
                 }
-                if let PartitionAnswer::Waiting(Waiting::Beside(_) | Waiting::Owner(_)) = outcome {
-                    answer.bytes_held += partition.records.map_or(0, <[u8]>::len);
-                }
-                answer.push(partition.index, outcome);
+                ticket.push(outcome);
             }
         }
-        elsewhere.send(&self.shard, request.acks == ACKS_ALL);
-        self.shard.histograms.record(Stage::Decode, clock::monotonic_ns() - started_ns);
-        self.requests.push((replies.len(), answer));
-        replies.push(Reply::Silent);
+        current.elsewhere.send(&self.rounds.shard, current.acks_all);
+        let may_join = !waits && request.acks != 0;
+        let group = match (self.open_group, replies.last_mut()) {
+            (Some(group), Some(Reply::Later { requests, .. })) if may_join => {
+                *requests += 1;
+                group
+            }
+            _ => {
+                let group = ticket.start_group();
+                replies.push(Reply::later_holding(bytes_held, ticket.clone().answer(group)));
+                group
+            }
+        };
+        self.open_group = may_join.then_some(group);
+        ticket.add(Request { info, acks: request.acks, throttle_ms, body: self.memory.keep(body), partitions, group }, now_ns);
         next
     }
 
-    fn take(
-        &mut self,
-        version: i16,
-        acks: i16,
-        topic: TopicReference<'_>,
-        partition: ProducePartition<'a>,
-        place: usize,
-        elsewhere: &mut Elsewhere,
-    ) -> PartitionAnswer {
-        let image = self.shard.image();
+    /// Puts the batches of this turn down now, with everything that came before them.
+    pub fn end_round(&mut self) {
+        self.rounds.end();
+        (self.ticket, self.open_group) = (None, None);
+    }
+
+    /// Something else was replied: the next request has a reply of its own.
+    pub fn end_group(&mut self) {
+        self.open_group = None;
+    }
+
+    /// Takes the batch of one partition in. `None`: it is in the round.
+    fn take(&mut self, current: &mut Current<'_>, topic: TopicReference<'_>, partition: ProducePartition<'a>) -> Option<PartitionAnswer> {
+        let shard = &self.rounds.shard;
+        let image = shard.image();
         let found = match topic {
             TopicReference::Name(name) => image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition),
             TopicReference::Id(id) => image.topic_by_id(id).ok_or(ErrorCode::UnknownTopicId),
@@ -114,73 +143,50 @@ impl<'a> ProduceTurn<'a> {
             found.and_then(|topic| owner(topic, partition.index).ok_or(ErrorCode::UnknownTopicOrPartition).map(|place| (topic, place)));
         let (topic, (key, core)) = match found {
             // What a client wrote there would turn up as groups and offsets at the next load.
-            Ok((topic, _)) if topic.is_internal() => return PartitionAnswer::refused(ErrorCode::InvalidTopicException),
+            Ok((topic, _)) if topic.is_internal() => return Some(PartitionAnswer::refused(ErrorCode::InvalidTopicException)),
             Ok(found) => found,
-            Err(error) => return PartitionAnswer::refused(error),
+            Err(error) => return Some(PartitionAnswer::refused(error)),
         };
-        let is_moving = self.shard.is_moving(key);
-        let here = match core == self.shard.core && !is_moving {
-            true => match self.shard.partition(key) {
+        let is_moving = shard.is_moving(key);
+        let here = match core == shard.core && !is_moving {
+            true => match shard.partition(key) {
                 Some(here) => Some(here),
-                None => return PartitionAnswer::refused(self.shard.why_missing(key)),
+                None => return Some(PartitionAnswer::refused(shard.why_missing(key))),
             },
             false => None,
         };
-        let is_busy = clock::monotonic_ns() - self.started_ns > CHECK_ON_CORE_NS_MAX;
-        let rules = TopicRules::new(version, &self.shard.topic_config(topic), clock::wall_ms(), is_busy);
-        match rules.check(partition.records.unwrap_or_default()) {
+        let is_busy = current.now_ns - self.started_ns > CHECK_ON_CORE_NS_MAX;
+        let rules = TopicRules::new(current.info.version, &shard.topic_config(topic), self.now, is_busy);
+        let records = partition.records.unwrap_or_default();
+        let checked = rules.check(records);
+        if checked.as_ref().is_ok_and(Checked::took_long) {
+            current.now_ns = clock::monotonic_ns();
+        }
+        let acks_all = current.acks_all;
+        match checked {
             Ok(Checked::Batch(batch)) if is_moving => {
-                let (shard, batches) = (self.shard.clone(), OwnedBatches::copy(&[batch]));
-                PartitionAnswer::Waiting(Waiting::Beside(Box::pin(append_where_it_is(shard, key, batches, acks == ACKS_ALL))))
+                let batches = OwnedBatches::copy(&[batch]);
+                Some(PartitionAnswer::Waiting(Waiting::Beside(Box::pin(append_where_it_is(shard.clone(), key, batches, acks_all)))))
             }
             Ok(Checked::Batch(batch)) => match here {
-                Some(here) => self.write_here(here, acks == ACKS_ALL, batch, place),
-                None => PartitionAnswer::Waiting(Waiting::Owner(elsewhere.add(core, key, OwnedBatches::copy(&[batch])))),
+                Some(here) => {
+                    // Stands there until the round is over.
+                    let place = current.ticket.push(PartitionAnswer::refused(ErrorCode::UnknownServerError));
+                    self.rounds.add(here, acks_all, &batch, self.memory.keep(batch.bytes), current.ticket, place);
+                    None
+                }
+                None => Some(PartitionAnswer::Waiting(Waiting::Owner(current.elsewhere.add(core, key, OwnedBatches::copy(&[batch]))))),
             },
             Ok(Checked::NeedsMoreWork) => {
-                let records = partition.records.unwrap_or_default().to_vec();
-                let shard = self.shard.clone();
-                PartitionAnswer::Waiting(Waiting::Beside(Box::pin(check_beside(shard, key, records, rules, acks == ACKS_ALL))))
+                let work = check_beside(shard.clone(), key, records.to_vec(), rules, acks_all);
+                Some(PartitionAnswer::Waiting(Waiting::Beside(Box::pin(work))))
             }
             Err(error) => {
-                counters::add(&self.shard.counters.batches_refused, 1);
+                counters::add(&shard.counters.batches_refused, 1);
                 tracing::debug!("produce to {}-{}: {error}", topic.name, partition.index);
-                PartitionAnswer::Refused { error: error.error_code(), message: Some(error.to_string()), record_index: error.record_index() }
+                let (code, record_index) = (error.error_code(), error.record_index());
+                Some(PartitionAnswer::Refused { error: code, message: Some(error.to_string()), record_index })
             }
-        }
-    }
-
-    fn write_here(&mut self, partition: Rc<Partition>, acks_all: bool, batch: Batch<'a>, place: usize) -> PartitionAnswer {
-        let records = i64::from(batch.header.last_offset_delta) + 1;
-        let share = (self.requests.len(), place, records);
-        // Only the last write of a partition takes more: one with other acks in between must not be overtaken.
-        match self.writes.iter_mut().rfind(|write| Rc::ptr_eq(&write.partition, &partition)) {
-            Some(write) if write.acks_all == acks_all => {
-                write.batches.push(batch);
-                write.shares.push(share);
-            }
-            _ => self.writes.push(LocalWrite { partition, acks_all, batches: vec![batch], shares: vec![share] }),
-        }
-        PartitionAnswer::Refused { error: ErrorCode::UnknownServerError, message: None, record_index: None }
-    }
-
-    /// Writes what was taken in and fills the places of the replies.
-    pub fn finish(self, replies: &mut [Reply]) {
-        let ProduceTurn { shard, mut requests, writes, .. } = self;
-        for write in writes {
-            let mut written = write.partition.append(&shard, &write.batches, write.acks_all);
-            let wait = written.as_mut().ok().and_then(|written| written.durable.take()).map(SharedWait::new);
-            let records = write.shares.iter().map(|(_, _, records)| *records);
-            for ((request, place, _), stored) in write.shares.iter().zip(answer::stored(&written, records)) {
-                requests[*request].1.partitions[*place].1 = match (stored, &wait) {
-                    (Ok(stored), Some(wait)) => PartitionAnswer::Waiting(Waiting::Flush(stored, wait.clone())),
-                    (Ok(stored), None) => PartitionAnswer::Stored(stored),
-                    (Err(error), _) => PartitionAnswer::refused(error),
-                };
-            }
-        }
-        for (place, answer) in requests {
-            replies[place] = answer.into_reply();
         }
     }
 }
@@ -220,3 +226,6 @@ async fn append_where_it_is(shard: Rc<Shard>, key: PartitionKey, batches: OwnedB
     elsewhere.send(&shard, acks_all);
     answer::from_owner(answer.wait().await)
 }
+
+#[cfg(test)]
+mod tests;

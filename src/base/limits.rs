@@ -8,7 +8,7 @@ pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 pub const REQUEST_BYTES_MAX: usize = 100 * 1024 * 1024;
 /// What one connection may read from its socket in one turn before others get theirs.
 pub const CONNECTION_TURN_BYTES_MAX: usize = 1024 * 1024;
-/// The receive buffer that all connections of a core share.
+/// What one read takes at most. The buffer goes on to the next connection, unless batches in it wait to be appended.
 pub const RECEIVE_BUFFER_BYTES: usize = 256 * 1024;
 /// The size at which a private buffer for a frame that does not fit the shared one starts; it doubles as bytes arrive.
 pub const FRAME_BUFFER_BYTES_MIN: usize = 64 * 1024;
@@ -20,6 +20,11 @@ pub const CONNECTIONS_PER_CORE_MAX: usize = 20_000;
 pub const PIPELINED_REQUESTS_MAX: usize = 1024;
 /// Bytes of requests that one connection may have copied, because they wait for others or for another core. One request may go beyond it.
 pub const HELD_REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Batches of all connections that go down together; their bytes still lie in the processor's second cache then.
+pub const APPEND_ROUND_BYTES_MAX: usize = 256 * 1024;
+pub const APPEND_ROUND_BATCHES_MAX: usize = 512;
+/// Turns of connections that are appended together: each keeps the buffer that it was received in.
+pub const APPEND_ROUND_TURNS_MAX: usize = 64;
 /// Partitions, or topics, that one Produce or Fetch request may name: each costs far more memory than its bytes on the wire.
 pub const REQUEST_PARTITIONS_MAX: usize = 100_000;
 /// Messages that may wait at a core for one other before its connections stop to take requests.

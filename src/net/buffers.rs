@@ -1,4 +1,4 @@
-//! The memory that the connections of a core share: one receive buffer, and a pool of larger ones.
+//! The memory that the connections of a core share: a pool of buffers.
 //!
 //! On a core's thread. A buffer is held only while bytes are in it, so an idle connection holds none. MEASURED: memory used anew costs about 2 CPU-seconds
 //! per GB in page faults, so what was used is kept, up to a bound. Invariants: `pooled_bytes` is the sum of the pooled buffers and at most
@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::base::limits::{FRAME_BUFFER_BYTES_MIN, RECEIVE_BUFFER_BYTES};
+use crate::base::limits::FRAME_BUFFER_BYTES_MIN;
 
 /// Sizes of pooled buffers: 64 KiB, and each twice the one before.
 const CLASSES: usize = 7;
@@ -16,24 +16,13 @@ pub(super) const POOLED_BUFFER_BYTES_MAX: usize = FRAME_BUFFER_BYTES_MIN << (CLA
 const POOLED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 pub(super) struct Buffers {
-    receive: Cell<Option<Box<[u8]>>>,
     pooled: RefCell<[Vec<Box<[u8]>>; CLASSES]>,
     pooled_bytes: Cell<usize>,
 }
 
 impl Buffers {
     pub(super) fn new() -> Buffers {
-        Buffers { receive: Cell::new(None), pooled: RefCell::default(), pooled_bytes: Cell::new(0) }
-    }
-
-    /// The buffer that all connections of the core read into. Give it back before the next wait; whoever asks meanwhile gets a new one.
-    pub(super) fn take_receive(&self) -> Box<[u8]> {
-        self.receive.take().unwrap_or_else(|| zeroed(RECEIVE_BUFFER_BYTES))
-    }
-
-    pub(super) fn give_receive(&self, buffer: Box<[u8]>) {
-        debug_assert_eq!(buffer.len(), RECEIVE_BUFFER_BYTES);
-        self.receive.set(Some(buffer));
+        Buffers { pooled: RefCell::default(), pooled_bytes: Cell::new(0) }
     }
 
     /// A buffer of at least `bytes`. Its content is whatever was there before.
@@ -111,17 +100,5 @@ mod tests {
         buffers.give(vec![0; 12_345].into_boxed_slice());
         assert_eq!(buffers.pooled_bytes(), POOLED_BYTES_MAX, "odd sizes are not pooled");
         assert_eq!(buffers.take(POOLED_BUFFER_BYTES_MAX + 1).len(), POOLED_BUFFER_BYTES_MAX + 1);
-    }
-
-    #[test]
-    fn the_receive_buffer_is_one_unless_two_ask_at_once() {
-        let buffers = Buffers::new();
-        let mut one = buffers.take_receive();
-        one[0] = 7;
-        let other = buffers.take_receive();
-        assert_eq!(other[0], 0);
-        drop(other);
-        buffers.give_receive(one);
-        assert_eq!(buffers.take_receive()[0], 7);
     }
 }

@@ -1,8 +1,8 @@
 //! One connection: reads requests, hands them over, sends the answers in order.
 //!
 //! The task of a connection, on its core. Each turn: hand over what has come, look at the mesh, send what is ready, then wait for whichever is first: bytes, the
-//! next answer, or the end. Invariants: nothing is read while answers cannot be written, or while there is no room for more of them; the shared
-//! receive buffer is given back before any wait; a muted connection reads nothing (KIP-219); a turn is bounded in bytes and requests; `Service::end_of_turn` ends every turn.
+//! next answer, or the end. Invariants: nothing is read while answers cannot be written, or while there is no room for more of them; a passing
+//! receive buffer is let go before any wait; a muted connection reads nothing (KIP-219); a turn is bounded in bytes and requests; `Service::end_of_turn` ends every turn.
 
 use std::future::poll_fn;
 use std::io;
@@ -15,7 +15,7 @@ use super::connections::{Connections, Control, Stop};
 use super::inbox::{FrameError, Inbox};
 use super::outbox::{Front, Outbox};
 use super::sender::{SendError, Sender};
-use super::service::{ConnectionInfo, FrameTiming, Sent, Service};
+use super::service::{ConnectionInfo, FrameTiming, Reply, Sent, Service};
 use super::traffic::add;
 use crate::base::limits::{CONNECTION_MUTED_MS_MAX, CONNECTION_TURN_BYTES_MAX, PIPELINED_REQUESTS_MAX};
 use crate::io::clock::monotonic_ns;
@@ -154,8 +154,9 @@ impl<S: Service> Connection<'_, S> {
             let count = frames.len();
             let mut replies = self.core.spare_replies.take();
             self.core.service.turn(self.info, frames, &mut replies, FrameTiming { received_ns: self.received_ns });
-            let closes = matches!(replies.last(), Some(super::service::Reply::Close(_)));
-            assert!(replies.len() == count || closes, "{count} requests got {} replies", replies.len());
+            let closes = matches!(replies.last(), Some(Reply::Close(_)));
+            let answered = replies.iter().map(Reply::requests).sum::<usize>();
+            assert!(answered == count || closes, "{count} requests got replies to {answered}");
             self.outbox.push(&mut replies, self.received_ns, monotonic_ns());
             self.core.spare_replies.set(replies);
             self.inbox.consume(bytes);
@@ -177,9 +178,9 @@ impl<S: Service> Connection<'_, S> {
         let closed = loop {
             match front {
                 Front::Ready(answer) => {
-                    let (tag, bytes) = (answer.response.tag, answer.response.len());
+                    let (tag, answers, bytes) = (answer.response.tag, answer.response.answers, answer.response.len());
                     mute_ms = mute_ms.max(answer.response.mute_ms);
-                    sent.push(Sent { tag, bytes, received_ns: answer.received_ns, ready_ns: answer.ready_ns, sent_ns: 0 });
+                    sent.push(Sent { tag, answers, bytes, received_ns: answer.received_ns, ready_ns: answer.ready_ns, sent_ns: 0 });
                     sender.send(answer.response).await.map_err(end_of)?;
                 }
                 Front::Close(reason) => break Err(End::Cause(reason)),
@@ -190,7 +191,7 @@ impl<S: Service> Connection<'_, S> {
         sender.flush(false).await.map_err(end_of)?;
         let sent_ns = monotonic_ns();
         self.control.activity.moved(sent_ns);
-        add(&self.core.traffic.answers, sent.len());
+        add(&self.core.traffic.answers, sent.iter().map(|sent| sent.answers).sum());
         for answer in sent.drain(..) {
             self.core.service.sent(self.info, Sent { sent_ns, ..answer });
         }

@@ -45,7 +45,7 @@ impl Default for ConnectionOptions {
 pub struct Connections<S: Service> {
     pub(super) service: Rc<S>,
     pub(super) options: ConnectionOptions,
-    pub(super) buffers: Buffers,
+    pub(super) buffers: Rc<Buffers>,
     pub(super) pipes: RefCell<Vec<Pipe>>,
     pub(super) traffic: Traffic,
     /// Lists that are empty between turns, kept for their memory.
@@ -64,7 +64,7 @@ impl<S: Service> Connections<S> {
         Rc::new(Connections {
             service,
             options,
-            buffers: Buffers::new(),
+            buffers: Rc::new(Buffers::new()),
             pipes: RefCell::default(),
             traffic: Traffic::default(),
             spare_replies: Cell::default(),

@@ -1,14 +1,16 @@
 //! Cuts what a connection receives into frames, where it lies.
 //!
-//! On a core's thread. Most reads go into the core's shared buffer and leave nothing behind. A frame that is cut off moves into a buffer of its own, which grows
-//! geometrically, and only as bytes arrive: what a peer announces costs nothing. While large frames come one after the other, each is read
-//! straight into a pooled buffer. Invariants: the shared buffer is held only between `poll_read` and `settle`, within one poll of the connection's task;
-//! `start <= end <= buffer.len()`; bytes before `start` were handed over.
+//! On a core's thread. Most reads go into a passing buffer and leave nothing behind; whoever the frames are handed to may keep it. A frame that is cut off moves
+//! into a buffer of its own, which grows geometrically, and only as bytes arrive: what a peer announces costs nothing. While large frames come
+//! one after the other, each is read straight into a buffer of its size. Invariants: a passing buffer is held only between `poll_read` and `settle`, within one
+//! poll of the connection's task; `start <= end <= buffer.len()`; bytes before `start` were handed over; what somebody keeps is not received into.
 
 use std::io;
+use std::rc::Rc;
 use std::task::Poll;
 
 use super::buffers::{Buffers, POOLED_BUFFER_BYTES_MAX};
+use super::received::Received;
 use super::service::Frames;
 use crate::base::limits::{FRAME_BUFFER_BYTES_MIN, RECEIVE_BUFFER_BYTES, REQUEST_BYTES_MAX};
 
@@ -29,25 +31,23 @@ pub(super) enum FrameError {
 #[derive(Default)]
 pub(super) struct Inbox {
     held: Option<Held>,
+    /// The last read filled its buffer: the next passing one is large.
+    reads_much: bool,
     /// What the next frame will probably take, its length included; 0 if it is not expected to be large.
     expected: usize,
 }
 
 struct Held {
-    buffer: Box<[u8]>,
+    buffer: Rc<Received>,
     start: usize,
     end: usize,
-    /// The buffer is the core's, and must be given back before the next wait.
-    is_shared: bool,
+    /// The buffer must be let go before the next wait.
+    is_passing: bool,
 }
 
 impl Held {
     fn unread(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
-    }
-
-    fn give_back(self, buffers: &Buffers) {
-        if self.is_shared { buffers.give_receive(self.buffer) } else { buffers.give(self.buffer) }
     }
 }
 
@@ -55,7 +55,7 @@ impl Inbox {
     /// Reads once, into memory that is chosen by what is known of the next frame. `read` is given the space. 0 is the end of the stream.
     pub(super) fn poll_read(
         &mut self,
-        buffers: &Buffers,
+        buffers: &Rc<Buffers>,
         mut read: impl FnMut(&mut [u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         assert!(!self.has_whole_frame(), "what has come is handed over before more is read");
@@ -70,35 +70,35 @@ impl Inbox {
         if wanted > have
             && let Some(held) = &mut self.held
             && held.end < held.buffer.len()
+            && let Some(space) = Received::space(&mut held.buffer)
         {
-            let limit = held.buffer.len().min(held.start + wanted);
-            let result = read(&mut held.buffer[held.end..limit]);
+            let limit = space.len().min(held.start + wanted);
+            let result = read(&mut space[held.end..limit]);
             if let Poll::Ready(Ok(received)) = result {
                 held.end += received;
             }
             return result;
         }
         // Another buffer is borrowed for the time of the call, and kept only if bytes came.
-        let is_shared = wanted <= have;
-        let mut buffer = if is_shared {
-            buffers.take_receive()
+        let is_passing = wanted <= have;
+        let mut buffer = if is_passing {
+            // Passing buffers that are kept for an append are many, and most connections bring little.
+            buffers.take(if self.reads_much { RECEIVE_BUFFER_BYTES } else { have + FRAME_BUFFER_BYTES_MIN })
         } else {
             // Never far more than what has arrived, whatever was announced.
             buffers.take(wanted.min((2 * have).max(self.expected).max(FRAME_BUFFER_BYTES_MIN)))
         };
-        let limit = if is_shared { buffer.len() } else { buffer.len().min(wanted) };
+        let limit = if is_passing { buffer.len() } else { buffer.len().min(wanted) };
         let result = read(&mut buffer[have..limit]);
-        let mut new = Held { buffer, start: 0, end: have, is_shared };
         match result {
             Poll::Ready(Ok(received)) if received > 0 => {
+                self.reads_much = have + received == limit || (self.reads_much && received > FRAME_BUFFER_BYTES_MIN / 2);
                 if let Some(old) = self.held.take() {
-                    new.buffer[..have].copy_from_slice(old.unread());
-                    old.give_back(buffers);
+                    buffer[..have].copy_from_slice(old.unread());
                 }
-                new.end += received;
-                self.held = Some(new);
+                self.held = Some(Held { buffer: Received::pooled(buffer, buffers), start: 0, end: have + received, is_passing });
             }
-            _ => new.give_back(buffers),
+            _ => buffers.give(buffer),
         }
         result
     }
@@ -120,7 +120,7 @@ impl Inbox {
                 Err(error) => return Err(error),
             }
         }
-        Ok((count > 0).then(|| (Frames::new(&unread[..bytes], count), bytes)))
+        Ok((count > 0).then(|| (Frames::new(&held.buffer, held.start..held.start + bytes, count, held.is_passing), bytes)))
     }
 
     /// Whether a whole frame waits to be handed over.
@@ -145,26 +145,25 @@ impl Inbox {
     }
 
     /// Lets go of memory that is not needed while the connection waits. To be called before every wait.
-    pub(super) fn settle(&mut self, buffers: &Buffers) {
+    pub(super) fn settle(&mut self, buffers: &Rc<Buffers>) {
         let Some(held) = self.held.take() else { return };
         let unread = held.unread();
         if unread.is_empty() {
-            held.give_back(buffers);
-        } else if held.is_shared {
-            // A cut-off frame, or frames that must wait for room. Small ones get exactly what they need: many connections may have one.
-            let private: Box<[u8]> = if unread.len() < FRAME_BUFFER_BYTES_MIN {
-                unread.into()
-            } else {
-                let mut private = buffers.take(unread.len());
-                private[..unread.len()].copy_from_slice(unread);
-                private
-            };
-            let end = unread.len();
-            held.give_back(buffers);
-            self.held = Some(Held { buffer: private, start: 0, end, is_shared: false });
-        } else {
-            self.held = Some(held);
+            return;
         }
+        if !held.is_passing {
+            self.held = Some(held);
+            return;
+        }
+        // A cut-off frame, or frames that must wait for room. Small ones get exactly what they need: many connections may have one.
+        let buffer = if unread.len() < FRAME_BUFFER_BYTES_MIN {
+            Received::copied(unread)
+        } else {
+            let mut buffer = buffers.take(unread.len());
+            buffer[..unread.len()].copy_from_slice(unread);
+            Received::pooled(buffer, buffers)
+        };
+        self.held = Some(Held { end: unread.len(), buffer, start: 0, is_passing: false });
     }
 
     /// What the frame at the front takes in all, as far as its length has come.

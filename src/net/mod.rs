@@ -12,6 +12,7 @@
 //! | `outbox` | answers not sent yet, in the order of their requests |
 //! | `sender` | answers to bytes on the wire: gather, copy, sendfile, splice |
 //! | `buffers` | the memory that a core's connections share |
+//! | `received` | received bytes, and parts of them that are kept beyond a turn |
 //! | `traffic` | counters |
 
 mod buffers;
@@ -21,6 +22,7 @@ pub mod connections;
 mod idle;
 mod inbox;
 mod outbox;
+pub mod received;
 pub mod response;
 mod sender;
 pub mod service;

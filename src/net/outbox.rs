@@ -17,19 +17,22 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 #[derive(Default)]
 pub(super) struct Outbox {
     answers: VecDeque<Answer>,
+    /// How many requests they answer.
+    requests: usize,
     bytes_held: usize,
     request_bytes_held: usize,
 }
 
 enum Answer {
     Ready(ReadyAnswer),
-    Later { future: Later, request_bytes: usize, received_ns: u64 },
+    Later { future: Later, requests: usize, request_bytes: usize, received_ns: u64 },
     Close(String),
 }
 
 /// An answer that can be sent.
 pub(super) struct ReadyAnswer {
     pub(super) response: Response,
+    requests: usize,
     pub(super) received_ns: u64,
     pub(super) ready_ns: u64,
 }
@@ -47,20 +50,22 @@ impl Outbox {
     /// Takes over what the service said to some frames.
     pub(super) fn push(&mut self, replies: &mut Vec<Reply>, received_ns: u64, ready_ns: u64) {
         for reply in replies.drain(..) {
+            let requests = reply.requests();
             let answer = match reply {
                 Reply::Now(response) => {
                     self.bytes_held += response.bytes_held();
-                    Answer::Ready(ReadyAnswer { response, received_ns, ready_ns })
+                    Answer::Ready(ReadyAnswer { response, requests, received_ns, ready_ns })
                 }
-                Reply::Later { future, bytes_held: request_bytes } => {
+                Reply::Later { future, bytes_held: request_bytes, .. } => {
                     self.request_bytes_held += request_bytes;
-                    Answer::Later { future, request_bytes, received_ns }
+                    Answer::Later { future, requests, request_bytes, received_ns }
                 }
                 Reply::Silent => continue,
                 Reply::Close(reason) => Answer::Close(reason),
             };
             let is_last = matches!(answer, Answer::Close(_));
             self.answers.push_back(answer);
+            self.requests += requests;
             if is_last {
                 // What came behind it is not answered, nor is anything later.
                 break;
@@ -76,9 +81,13 @@ impl Outbox {
             Some(_) => match self.answers.pop_front() {
                 Some(Answer::Ready(answer)) => {
                     self.bytes_held -= answer.response.bytes_held();
+                    self.requests -= answer.requests;
                     Front::Ready(answer)
                 }
-                Some(Answer::Close(reason)) => Front::Close(reason),
+                Some(Answer::Close(reason)) => {
+                    self.requests -= 1;
+                    Front::Close(reason)
+                }
                 _ => Front::NotYet,
             },
         }
@@ -90,8 +99,8 @@ impl Outbox {
             None => Poll::Pending,
             Some(Answer::Ready(_) | Answer::Close(_)) => Poll::Ready(()),
             Some(front @ Answer::Later { .. }) => {
-                let Answer::Later { future, request_bytes, received_ns } = front else { unreachable!() };
-                let (request_bytes, received_ns) = (*request_bytes, *received_ns);
+                let Answer::Later { future, requests, request_bytes, received_ns } = front else { unreachable!() };
+                let (requests, request_bytes, received_ns) = (*requests, *request_bytes, *received_ns);
                 match future.as_mut().poll(context) {
                     Poll::Pending => Poll::Pending,
                     Poll::Ready(outcome) => {
@@ -99,9 +108,13 @@ impl Outbox {
                         *front = match outcome {
                             Some(response) => {
                                 self.bytes_held += response.bytes_held();
-                                Answer::Ready(ReadyAnswer { response, received_ns, ready_ns: now_ns() })
+                                Answer::Ready(ReadyAnswer { response, requests, received_ns, ready_ns: now_ns() })
                             }
-                            None => Answer::Close("the service had no answer to a request".to_owned()),
+                            None => {
+                                // A close counts as one.
+                                self.requests = self.requests - requests + 1;
+                                Answer::Close("the service had no answer to a request".to_owned())
+                            }
                         };
                         Poll::Ready(())
                     }
@@ -112,7 +125,7 @@ impl Outbox {
 
     /// Whether another request may be taken.
     pub(super) fn has_room(&self) -> bool {
-        self.answers.len() < PIPELINED_REQUESTS_MAX
+        self.requests < PIPELINED_REQUESTS_MAX
             && self.bytes_held < ANSWER_BYTES_MAX
             && self.request_bytes_held < HELD_REQUEST_BYTES_MAX
             && !matches!(self.answers.back(), Some(Answer::Close(_)))
@@ -120,7 +133,7 @@ impl Outbox {
 
     /// How many more requests may be taken.
     pub(super) fn room(&self) -> usize {
-        if self.has_room() { PIPELINED_REQUESTS_MAX - self.answers.len() } else { 0 }
+        if self.has_room() { PIPELINED_REQUESTS_MAX - self.requests } else { 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {

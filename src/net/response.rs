@@ -1,7 +1,7 @@
 //! An answer on its way to a client: bytes, and ranges of files that go from the page cache to the socket.
 //!
-//! A plain value, any thread. Invariant: the first four bytes are the big-endian length of all that follows, file ranges included
-//! (Kafka's framing); whoever encodes the answer writes them.
+//! A plain value, any thread. Invariant: each answer begins with the big-endian length of all that follows of it, file ranges included
+//! (Kafka's framing); whoever encodes the answer writes it.
 
 use bytes::Bytes;
 
@@ -27,9 +27,11 @@ impl Part {
     }
 }
 
-/// An answer. Most are only a head; a fetch adds ranges of files, with bytes between them.
+/// An answer, or several that leave together. Most are only a head; a fetch adds ranges of files, with bytes between them.
 #[derive(Clone, Debug, Default)]
 pub struct Response {
+    /// How many answers it is; 0: to requests that want none.
+    pub answers: usize,
     /// What the service wants to see again in [`Sent`](super::Sent), an API key for example. Not sent.
     pub tag: u16,
     /// How long the connection takes no requests once this is sent (KIP-219).
@@ -43,7 +45,7 @@ pub struct Response {
 impl Response {
     /// An answer of bytes alone. `head` starts with the length of what follows it, four bytes, big-endian.
     pub fn new(tag: u16, head: Vec<u8>) -> Response {
-        Response { tag, mute_ms: 0, head, rest: Vec::new() }
+        Response { answers: 1, tag, mute_ms: 0, head, rest: Vec::new() }
     }
 
     /// Adds bytes at the end.

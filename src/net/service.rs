@@ -1,20 +1,24 @@
 //! The seam between connections and whoever answers requests.
 //!
-//! On a core's thread: nothing here is `Send`, and `turn` and `end_of_turn` never block. Invariants: one reply per frame, in the order of the frames
-//! (Kafka's clients match answers to requests by order); what a connection reads in one go is handed over in one call, so that a
-//! service can append all of it with one write.
+//! On a core's thread: nothing here is `Send`, and `turn` and `end_of_turn` never block. Invariants: every frame is answered, in the order of the frames
+//! (Kafka's clients match answers to requests by order); what a connection reads in one go is handed over in one call, in memory that may
+//! be kept, so that a service can append all that several connections brought with one write.
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::pin::Pin;
+use std::rc::Rc;
 
+use super::received::Received;
 use super::response::Response;
 
 /// Whoever answers the requests of a core's connections.
 pub trait Service: 'static {
-    /// Takes the whole frames that a read brought, in order, and pushes one [`Reply`] for each. After a [`Reply::Close`] the frames behind it need none.
+    /// Takes the whole frames that a read brought, in order, and pushes a [`Reply`] for each, or one for several that follow each other. After a
+    /// [`Reply::Close`] the frames behind it need none.
     ///
-    /// The frames lie in a buffer that the next read overwrites: what is kept must be copied.
+    /// What outlives the call is copied or kept ([`Frames::memory`]).
     fn turn(&self, connection: &ConnectionInfo, frames: Frames<'_>, replies: &mut Vec<Reply>, timing: FrameTiming);
 
     /// Whether more requests may be handed over. While not, connections read nothing, and ask again after the ends of turns.
@@ -49,8 +53,8 @@ pub type Later = Pin<Box<dyn Future<Output = Option<Response>>>>;
 pub enum Reply {
     /// The answer is ready.
     Now(Response),
-    /// The answer comes later; answers to later frames wait behind it. `bytes_held`: of requests that were copied for it.
-    Later { future: Later, bytes_held: usize },
+    /// The answer to `requests` frames comes later; answers to later frames wait behind it. `bytes_held`: of requests that were copied for it.
+    Later { future: Later, requests: usize, bytes_held: usize },
     /// No answer is sent (a Produce with acks = 0).
     Silent,
     /// The connection is closed once the answers before this one are out. The reason is for the log.
@@ -58,14 +62,22 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// A [`Reply::Later`] of any future that holds no copy of a request.
+    /// A [`Reply::Later`] to one frame, of any future that holds no copy of a request.
     pub fn later(future: impl Future<Output = Option<Response>> + 'static) -> Reply {
         Reply::later_holding(0, future)
     }
 
-    /// A [`Reply::Later`] of any future that holds `bytes_held` bytes of requests.
+    /// A [`Reply::Later`] to one frame, of any future that holds `bytes_held` bytes of requests.
     pub fn later_holding(bytes_held: usize, future: impl Future<Output = Option<Response>> + 'static) -> Reply {
-        Reply::Later { future: Box::pin(future), bytes_held }
+        Reply::Later { future: Box::pin(future), requests: 1, bytes_held }
+    }
+
+    /// How many frames it replies to.
+    pub(crate) fn requests(&self) -> usize {
+        match self {
+            Reply::Later { requests, .. } => *requests,
+            Reply::Now(_) | Reply::Silent | Reply::Close(_) => 1,
+        }
     }
 }
 
@@ -86,11 +98,13 @@ pub struct FrameTiming {
     pub received_ns: u64,
 }
 
-/// What became of one answer. All times are `io::clock::monotonic_ns`; `received_ns <= ready_ns <= sent_ns`.
+/// What became of answers that were sent together. All times are `io::clock::monotonic_ns`; `received_ns <= ready_ns <= sent_ns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// [`Response::tag`] of the answer.
+    /// [`Response::tag`] of the answers.
     pub tag: u16,
+    /// How many they are.
+    pub answers: usize,
     /// Bytes on the wire.
     pub bytes: usize,
     /// The read returned that completed the request.
@@ -102,16 +116,28 @@ pub struct Sent {
 }
 
 /// Whole frames, one after the other, as they lie in the receive buffer. Yields each without its four bytes of length.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Frames<'a> {
+    memory: &'a Rc<Received>,
     bytes: &'a [u8],
     count: usize,
+    is_passing: bool,
 }
 
 impl<'a> Frames<'a> {
-    /// `bytes` holds exactly `count` whole frames: the caller walked them.
-    pub(super) fn new(bytes: &'a [u8], count: usize) -> Frames<'a> {
-        Frames { bytes, count }
+    /// `range` of `memory` holds exactly `count` whole frames: the caller walked them. `is_passing`: the connection lets the memory go after this turn.
+    pub(crate) fn new(memory: &'a Rc<Received>, range: Range<usize>, count: usize, is_passing: bool) -> Frames<'a> {
+        Frames { memory, bytes: &memory[range], count, is_passing }
+    }
+
+    /// Where the frames lie: to keep parts of them.
+    pub fn memory(&self) -> &'a Rc<Received> {
+        self.memory
+    }
+
+    /// Whether keeping parts beyond the turn costs nothing. If not, the connection has to copy what came behind these frames.
+    pub fn is_passing(&self) -> bool {
+        self.is_passing
     }
 }
 
@@ -140,9 +166,10 @@ mod tests {
     #[test]
     fn frames_come_without_their_length() {
         let bytes = [0, 0, 0, 2, 7, 8, 0, 0, 0, 0, 0, 0, 0, 1, 9];
-        let frames = Frames::new(&bytes, 3);
+        let memory = Received::copied(&bytes);
+        let frames = Frames::new(&memory, 0..bytes.len(), 3, true);
         assert_eq!(frames.len(), 3);
         assert_eq!(frames.collect::<Vec<_>>(), [&[7, 8][..], &[], &[9]]);
-        assert_eq!(Frames::new(&[], 0).next(), None);
+        assert_eq!(Frames::new(&memory, 0..0, 0, true).next(), None);
     }
 }

@@ -21,6 +21,8 @@ pub enum Stage {
     RequestQueue,
     /// Parsing the request and checking its batches.
     Decode,
+    /// From the check of a request's batches to the append that takes them down, with those that other connections brought meanwhile.
+    AppendQueue,
     /// `pwritev` into the active segment, indexes included.
     Append,
     /// Waiting for the `fdatasync` that a produce answer needs.
@@ -36,9 +38,10 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Stage; 8] = [
+    pub const ALL: [Stage; 9] = [
         Stage::RequestQueue,
         Stage::Decode,
+        Stage::AppendQueue,
         Stage::Append,
         Stage::Flush,
         Stage::Forward,
@@ -52,6 +55,7 @@ impl Stage {
         match self {
             Stage::RequestQueue => "request-queue",
             Stage::Decode => "decode",
+            Stage::AppendQueue => "append-queue",
             Stage::Append => "append",
             Stage::Flush => "flush",
             Stage::Forward => "forward",
@@ -83,7 +87,12 @@ impl Default for StageHistograms {
 impl StageHistograms {
     /// Counts one passage through `stage` that took `duration_ns`.
     pub fn record(&self, stage: Stage, duration_ns: u64) {
-        self.stages.borrow_mut()[stage as usize].saturating_record(duration_ns);
+        self.record_n(stage, duration_ns, 1);
+    }
+
+    /// Counts `count` passages that took the same time.
+    pub fn record_n(&self, stage: Stage, duration_ns: u64, count: u64) {
+        self.stages.borrow_mut()[stage as usize].saturating_record_n(duration_ns, count);
     }
 
     pub fn snapshot(&self, core: CoreId) -> StageSnapshot {

@@ -9,7 +9,6 @@ use super::elsewhere::OwnerAnswer;
 use crate::api::message::RequestInfo;
 use crate::base::{ErrorCode, Offset, PartitionIndex, Timestamp, TopicId};
 use crate::net::response::Response;
-use crate::net::service::Reply;
 use crate::shard::calls::Call;
 use crate::shard::partition::Written;
 use crate::wire::frame::TopicReference;
@@ -115,16 +114,14 @@ pub(super) struct Answer {
     info: RequestInfo,
     acks: i16,
     throttle_ms: i32,
-    /// Of records that were copied, because another core or a helper thread has work with them.
-    pub(super) bytes_held: usize,
     topics: Vec<Topic>,
     /// Place in `topics` and index, and what became of it.
-    pub(super) partitions: Vec<((usize, PartitionIndex), PartitionAnswer)>,
+    partitions: Vec<((usize, PartitionIndex), PartitionAnswer)>,
 }
 
 impl Answer {
     pub(super) fn new(info: RequestInfo, acks: i16, throttle_ms: i32) -> Answer {
-        Answer { info, acks, throttle_ms, bytes_held: 0, topics: Vec::with_capacity(1), partitions: Vec::with_capacity(1) }
+        Answer { info, acks, throttle_ms, topics: Vec::with_capacity(1), partitions: Vec::with_capacity(1) }
     }
 
     pub(super) fn start_topic(&mut self, topic: TopicReference<'_>) {
@@ -139,43 +136,27 @@ impl Answer {
         self.partitions.push(((self.topics.len() - 1, index), answer));
     }
 
-    /// The reply, now if nothing is waited for.
-    pub(super) fn into_reply(self) -> Reply {
-        let waits = self.partitions.iter().any(|(_, answer)| matches!(answer, PartitionAnswer::Waiting(_)));
-        match (waits, self.acks) {
-            (false, 0) => self.unacknowledged(),
-            // Nobody waits for the answer, but what comes behind it may have to: an answer of no bytes.
-            (true, 0) => Reply::later_holding(self.bytes_held, async move {
-                match self.settle().await.unacknowledged() {
-                    Reply::Silent => Some(Response::default()),
-                    Reply::Now(silence) => Some(silence),
-                    _ => None,
-                }
-            }),
-            (false, _) => Reply::Now(self.encode()),
-            (true, _) => Reply::later_holding(self.bytes_held, async move { Some(self.settle().await.encode()) }),
-        }
-    }
-
-    async fn settle(mut self) -> Answer {
+    /// The answer, once the last of its partitions has one; `None` closes the connection.
+    pub(super) async fn settled(mut self) -> Option<Response> {
         let mut settled = Vec::with_capacity(self.partitions.len());
         for (place, answer) in std::mem::take(&mut self.partitions) {
             settled.push((place, answer.settle().await));
         }
-        Answer { partitions: settled, ..self }
+        let settled = Answer { partitions: settled, ..self };
+        if self.acks == 0 { settled.silence() } else { Some(settled.encode()) }
     }
 
     /// acks=0 has no answer; an error closes the connection, so that the client asks for metadata again (as Kafka does).
-    fn unacknowledged(&self) -> Reply {
+    fn silence(&self) -> Option<Response> {
         let refused = self.partitions.iter().find_map(|(_, answer)| match answer {
             PartitionAnswer::Refused { error, .. } => Some(*error),
             _ => None,
         });
-        match refused {
-            Some(error) => Reply::Close(format!("a batch sent with acks=0 was refused: {error:?}")),
-            None if self.throttle_ms > 0 => Reply::Now(Response { mute_ms: self.throttle_ms, ..Response::default() }),
-            None => Reply::Silent,
+        if let Some(error) = refused {
+            tracing::info!("closing a connection: a batch sent with acks=0 was refused: {error:?}");
+            return None;
         }
+        Some(Response { answers: 0, mute_ms: self.throttle_ms, ..Response::default() })
     }
 
     fn encode(&self) -> Response {

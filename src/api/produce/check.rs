@@ -7,14 +7,27 @@ use crate::base::limits::{DECOMPRESS_ON_CORE_BYTES_MAX, DECOMPRESSED_BATCH_BYTES
 use crate::cluster::topic_config::{TimestampType, TopicConfig};
 use crate::wire::batch::{self, Batch, BatchRules, Verified};
 use crate::wire::batch_error::BatchError;
+use crate::wire::compression::Codec;
 
 /// zstd may be sent from this version of Produce on (KIP-110).
 const ZSTD_FROM: i16 = 7;
+/// Walking the records of a batch of this size takes some hundred microseconds.
+const LARGE_BATCH_BYTES: usize = 64 * 1024;
 
 /// The batch that may be stored, or too much work for a core.
 pub(super) enum Checked<'a> {
     Batch(Batch<'a>),
     NeedsMoreWork,
+}
+
+impl Checked<'_> {
+    /// Whether checking it may have taken long enough to look at the clock again: it was unpacked, or is large.
+    pub(super) fn took_long(&self) -> bool {
+        match self {
+            Checked::Batch(batch) => batch.header.attributes.codec() != Ok(Codec::None) || batch.bytes.len() >= LARGE_BATCH_BYTES,
+            Checked::NeedsMoreWork => false,
+        }
+    }
 }
 
 /// What the batches of one topic are held against now.

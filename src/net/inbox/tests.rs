@@ -29,7 +29,7 @@ impl Peer<'_> {
 }
 
 /// Reads all that `peer` sends, as a connection does.
-fn receive(inbox: &mut Inbox, buffers: &Buffers, peer: &mut Peer<'_>, frames_max: usize) -> Vec<Vec<u8>> {
+fn receive(inbox: &mut Inbox, buffers: &Rc<Buffers>, peer: &mut Peer<'_>, frames_max: usize) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     while inbox.poll_read(buffers, |space| peer.read(space)).is_ready() {
         while let Some((whole, bytes)) = inbox.whole_frames(frames_max).unwrap() {
@@ -50,7 +50,7 @@ fn frames_come_whole_however_the_stream_is_cut() {
         if piece < 7 {
             continue; // byte by byte below, with less of it
         }
-        let (buffers, mut inbox) = (Buffers::new(), Inbox::default());
+        let (buffers, mut inbox) = (Rc::new(Buffers::new()), Inbox::default());
         let frames = receive(&mut inbox, &buffers, &mut Peer { stream: &stream, piece }, 1024);
         assert_eq!(frames.iter().map(Vec::len).collect::<Vec<_>>(), lens, "in pieces of {piece}");
         for (i, received) in frames.iter().enumerate() {
@@ -63,13 +63,13 @@ fn frames_come_whole_however_the_stream_is_cut() {
 #[test]
 fn byte_by_byte() {
     let stream: Vec<u8> = [0, 1, 300, 2].iter().flat_map(|&len| frame(len, 9)).collect();
-    let frames = receive(&mut Inbox::default(), &Buffers::new(), &mut Peer { stream: &stream, piece: 1 }, 1);
+    let frames = receive(&mut Inbox::default(), &Rc::new(Buffers::new()), &mut Peer { stream: &stream, piece: 1 }, 1);
     assert_eq!(frames.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 300, 2]);
 }
 
 #[test]
 fn what_is_announced_costs_nothing_until_it_comes() {
-    let buffers = Buffers::new();
+    let buffers = Rc::new(Buffers::new());
     let mut stream = (REQUEST_BYTES_MAX as u32).to_be_bytes().to_vec();
     stream.resize(4096, 1);
     let mut inbox = Inbox::default();
@@ -88,7 +88,7 @@ fn what_is_announced_costs_nothing_until_it_comes() {
 #[test]
 fn lengths_that_no_client_sends_are_errors() {
     for length in [-1, i32::MIN, REQUEST_BYTES_MAX as i32 + 1, i32::from_be_bytes(*b"GET ")] {
-        let (buffers, mut inbox) = (Buffers::new(), Inbox::default());
+        let (buffers, mut inbox) = (Rc::new(Buffers::new()), Inbox::default());
         let stream = length.to_be_bytes();
         let mut peer = Peer { stream: &stream, piece: usize::MAX };
         assert!(inbox.poll_read(&buffers, |space| peer.read(space)).is_ready());
@@ -102,7 +102,7 @@ fn lengths_that_no_client_sends_are_errors() {
 fn frames_before_a_bad_length_are_still_whole() {
     let mut stream = frame(3, 0);
     stream.extend((-5i32).to_be_bytes());
-    let (buffers, mut inbox) = (Buffers::new(), Inbox::default());
+    let (buffers, mut inbox) = (Rc::new(Buffers::new()), Inbox::default());
     let mut peer = Peer { stream: &stream, piece: usize::MAX };
     assert!(inbox.poll_read(&buffers, |space| peer.read(space)).is_ready());
     let (frames, bytes) = inbox.whole_frames(9).unwrap().unwrap();
@@ -113,7 +113,7 @@ fn frames_before_a_bad_length_are_still_whole() {
 
 #[test]
 fn steady_large_frames_are_read_in_place_into_the_same_memory() {
-    let (buffers, mut inbox) = (Buffers::new(), Inbox::default());
+    let (buffers, mut inbox) = (Rc::new(Buffers::new()), Inbox::default());
     let stream: Vec<u8> = (0..50).flat_map(|i| frame(256 * 1024, i)).collect();
     let mut addresses = std::collections::BTreeSet::new();
     let mut peer = Peer { stream: &stream, piece: usize::MAX };
@@ -135,7 +135,7 @@ proptest! {
     #[test]
     fn any_cut_of_any_frames(lens in proptest::collection::vec(0usize..400_000, 1..8), piece in 3_000usize..500_000, frames_max in 1usize..4) {
         let stream: Vec<u8> = lens.iter().enumerate().flat_map(|(i, &len)| frame(len, i as u8)).collect();
-        let (buffers, mut inbox) = (Buffers::new(), Inbox::default());
+        let (buffers, mut inbox) = (Rc::new(Buffers::new()), Inbox::default());
         let frames = receive(&mut inbox, &buffers, &mut Peer { stream: &stream, piece }, frames_max);
         prop_assert_eq!(frames.len(), lens.len());
         for (i, received) in frames.iter().enumerate() {
