@@ -51,9 +51,11 @@ fn kill_under_load(cores: &str, load: &str) {
     let mut broker = Broker::start_in(&data_dir, &arguments);
     // Paced, so that it is the number of kills and not the speed of the machine that says how much there is to check.
     let rate = 20_000;
-    let duration_s = kills() as u64 + 2;
+    // Kills come every 0.7 s, and a start takes its time.
+    let duration_s = kills() as u64 * 3 / 2 + 3;
     let load = format!("--bootstrap {address} --mode produce --message-bytes 200 --rate {rate} --duration {duration_s}s {load}");
     let mut load = Load::start(&journal, &load);
+    load.wait_until_it_produces();
     for kill in 0..kills() {
         thread::sleep(Duration::from_millis(random.within(100..1200) as u64));
         assert!(load.is_running(), "the load ended before kill {kill}");

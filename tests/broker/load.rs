@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 
 use super::pagewire_load;
 
@@ -26,9 +27,14 @@ pub fn own_address(cores: u16) -> String {
     }
 }
 
+/// More than a journal holds before the first batches are acknowledged.
+const JOURNAL_UNDER_WAY_BYTES: u64 = 4096;
+const PREPARED_WITHIN: Duration = Duration::from_secs(60);
+
 /// A run under way.
 pub struct Load {
     child: Child,
+    journal: PathBuf,
     said: PathBuf,
 }
 
@@ -40,7 +46,20 @@ impl Load {
         let mut command = Command::new(pagewire_load());
         command.args(arguments.split_whitespace()).arg("--quiet").arg("--journal").arg(journal).stdin(Stdio::null());
         let errors = output.try_clone().expect("a descriptor is free");
-        Load { child: command.stdout(output).stderr(errors).spawn().expect("the load generator was built"), said }
+        let child = command.stdout(output).stderr(errors).spawn().expect("the load generator was built");
+        Load { child, journal: journal.to_owned(), said }
+    }
+
+    /// Waits until the run is past its preparations: batches were acknowledged, so a broken connection does not end it any more.
+    ///
+    /// # Panics
+    /// If it ends before.
+    pub fn wait_until_it_produces(&mut self) {
+        let begun = Instant::now();
+        while std::fs::metadata(&self.journal).map_or(0, |journal| journal.len()) < JOURNAL_UNDER_WAY_BYTES {
+            assert!(self.is_running() && begun.elapsed() < PREPARED_WITHIN, "{}", std::fs::read_to_string(&self.said).unwrap_or_default());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     pub fn is_running(&mut self) -> bool {
