@@ -1,4 +1,4 @@
-# Installs what the tests need, by package name and pinned version, into $TOOLS; sourced by scripts/test.
+# Installs what the tests need, by package name and pinned version, into $TOOLS; sourced by scripts/test and scripts/bench.
 #
 # Every part is skipped when it is already there: a stamp file holds the checksum of what it was made from.
 # Sources of the packages are whatever this machine's apt, pip, npm and Maven are configured to use.
@@ -77,15 +77,22 @@ setup_go() {
     stamp_write go "$source"/go.mod "$source"/go.sum "$source"/*.go
 }
 
+# Apache Kafka itself, its clients and its tools.
+setup_kafka_jars() {
+    local source=$ROOT/tests/clients/java
+    if stamp_is_current jars "$source/pom.xml"; then
+        return
+    fi
+    rm -rf "$TOOLS/java/jars"
+    mkdir -p "$TOOLS/java"
+    cp "$source/pom.xml" "$TOOLS/java/pom.xml"
+    (cd "$TOOLS/java" && mvn -q -B dependency:copy-dependencies -DoutputDirectory="$TOOLS/java/jars") || return 1
+    stamp_write jars "$source/pom.xml"
+}
+
 setup_java() {
     local source=$ROOT/tests/clients/java
-    if ! stamp_is_current jars "$source/pom.xml"; then
-        rm -rf "$TOOLS/java/jars"
-        mkdir -p "$TOOLS/java"
-        cp "$source/pom.xml" "$TOOLS/java/pom.xml"
-        (cd "$TOOLS/java" && mvn -q -B dependency:copy-dependencies -DoutputDirectory="$TOOLS/java/jars")
-        stamp_write jars "$source/pom.xml"
-    fi
+    setup_kafka_jars
     if ! stamp_is_current classes "$source/pom.xml" "$source"/*.java; then
         rm -rf "$TOOLS/java/classes"
         javac -Xlint:all,-processing,-classfile,-path -Werror -cp "$TOOLS/java/jars/*" -d "$TOOLS/java/classes" "$source"/*.java

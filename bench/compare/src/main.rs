@@ -2,7 +2,8 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `server` | starting and ending each of the contestants, on one processor |
+//! | `contestant` | who is measured, and how each is started |
+//! | `server` | a server under measurement, from its start to its end, on one processor |
 //! | `work` | what is measured, row by row |
 //! | `memory` | memory that is in use, so that the host is not what is measured |
 //! | `sample` | what one run came to; medians and spread of several |
@@ -10,6 +11,7 @@
 //! | `report` | the table, and everything as JSON |
 
 mod bars;
+mod contestant;
 mod memory;
 mod report;
 mod sample;
@@ -21,9 +23,10 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use contestant::Contestant;
 use sample::Results;
-use server::{Contestant, Host};
-use work::Row;
+use server::Host;
+use work::{Row, Run};
 
 /// Pagewire beside the floor and Apache Kafka, on one processor each, the load on another
 #[derive(Parser)]
@@ -45,6 +48,9 @@ struct Arguments {
     port: u16,
     #[arg(long, default_value_t = 5)]
     repetitions: usize,
+    /// Repetitions of the rows whose runs take ten minutes each
+    #[arg(long, default_value_t = 2)]
+    long_repetitions: usize,
     /// Thousandths of each row's size: small runs show that everything works, and nothing about speed
     #[arg(long, default_value_t = 1000)]
     size: u64,
@@ -61,7 +67,7 @@ struct Arguments {
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     if arguments.list {
-        Row::ALL.iter().for_each(|row| println!("{:<16} {}", row.name(), row.title()));
+        Row::ALL.iter().for_each(|row| println!("{:<19} {}", row.name(), row.title()));
         return Ok(());
     }
     let rows = chosen(&arguments.rows)?;
@@ -75,33 +81,53 @@ fn main() -> io::Result<()> {
     };
     server::keep_off(host.processor)?;
     let mut results = Results::default();
-    for row in rows {
-        for repetition in 0..arguments.repetitions {
-            for contestant in row.contestants() {
-                if *contestant == Contestant::Kafka && host.kafka_jars.is_none() {
-                    continue;
-                }
+    let mut failures = Vec::new();
+    for turn in rows.chunk_by(|left, right| left.turns_with() == right.turns_with()) {
+        // Hours of other rows are not lost with one that fails.
+        if let Err(error) = measure(turn, &host, &arguments, &mut results) {
+            eprintln!("{}: {error}", turn[0].name());
+            failures.push(turn[0].name());
+        }
+        report::write(&host.directory, &results, &report::table(&results))?;
+    }
+    print!("{}", report::table(&results));
+    if failures.is_empty() { Ok(()) } else { Err(io::Error::other(format!("rows that failed: {}", failures.join(", ")))) }
+}
+
+/// Rows that are held against each other take turns, and in each row the contestants do.
+fn measure(rows: &[Row], host: &Host, arguments: &Arguments, results: &mut Results) -> io::Result<()> {
+    let contestants = |row: Row| -> Vec<Contestant> {
+        let is_here = |contestant: &Contestant| host.kafka_jars.is_some() || !(row.wants_kafka_jars() || *contestant == Contestant::Kafka);
+        row.contestants().iter().copied().filter(is_here).collect()
+    };
+    let rate = |row: &Row| Ok((*row, row.rate(&contestants(*row), host, arguments.size)?));
+    let rates = rows.iter().map(rate).collect::<io::Result<Vec<(Row, Option<f64>)>>>()?;
+    let repetitions = if rows.iter().any(|row| row.is_long()) { arguments.long_repetitions } else { arguments.repetitions };
+    for repetition in 1..=repetitions {
+        for (row, rate) in &rates {
+            for contestant in contestants(*row) {
                 if !arguments.skip_filling_memory {
                     memory::fill(&host.directory.join("junk"))?;
                 }
-                let sample = row.measure(*contestant, &host, arguments.size)?;
-                eprintln!("{:<16} {}/{} {:<16} {}", row.name(), repetition + 1, arguments.repetitions, contestant.name(), sample);
-                results.add(row, *contestant, sample);
+                let sample = row.measure(&Run { contestant, host, size: arguments.size, rate: *rate })?;
+                eprintln!("{:<19} {repetition}/{repetitions} {:<13}{sample}", row.name(), contestant.name());
+                results.add(*row, contestant, sample);
             }
         }
     }
-    let text = report::table(&results);
-    print!("{text}");
-    report::write(&host.directory, &results, &text)
+    Ok(())
 }
 
+/// The rows asked for and those that they are held against, in the order of all rows.
 fn chosen(names: &[String]) -> io::Result<Vec<Row>> {
     if names.is_empty() {
         return Ok(Row::ALL.to_vec());
     }
     let find = |name: &String| {
-        let row = Row::ALL.iter().copied().find(|row| row.name() == name);
+        let row = Row::ALL.into_iter().find(|row| row.name() == name);
         row.ok_or_else(|| io::Error::other(format!("there is no row {name:?}; --list names them")))
     };
-    names.iter().map(find).collect()
+    let asked = names.iter().map(find).collect::<io::Result<Vec<Row>>>()?;
+    let is_chosen = |row: &Row| asked.iter().any(|asked| asked == row || asked.turns_with() == *row);
+    Ok(Row::ALL.into_iter().filter(is_chosen).collect())
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::bars::verdicts;
-use crate::sample::{Figure, Results, Spread};
+use crate::sample::{Results, Spread, digits};
 
 /// Markdown: one table of figures for each row, and one of verdicts.
 pub fn table(results: &Results) -> String {
@@ -13,17 +13,18 @@ pub fn table(results: &Results) -> String {
     // Writing to a String cannot fail.
     for (row, runs) in results.rows() {
         let _ = writeln!(text, "\n### {}\n", row.title());
-        let titles: Vec<&str> = Figure::ALL.iter().map(|figure| figure.title()).collect();
+        let shown = results.figures(row);
+        let titles: Vec<&str> = shown.iter().map(|figure| figure.title()).collect();
         let _ = writeln!(text, "| | {} | runs |\n|---|{}---|", titles.join(" | "), "---|".repeat(titles.len()));
         for (contestant, samples) in runs {
-            let figures = Figure::ALL.iter().filter_map(|figure| results.figure(row, *contestant, *figure)).map(spread);
+            let figures = shown.iter().map(|figure| results.figure(row, *contestant, *figure).map_or("–".to_owned(), spread));
             let _ = writeln!(text, "| {} | {} | {} |", contestant.name(), figures.collect::<Vec<_>>().join(" | "), samples.len());
         }
     }
     let _ = writeln!(text, "\n### Verdicts\n\n| work | figure | beside | bar | measured | verdict |\n|---|---|---|---|---|---|");
     for verdict in verdicts(results) {
         let said = if verdict.is_met() { "met" } else { "MISSED" };
-        let (bar, beside) = (verdict.bar, verdict.beside.name());
+        let (bar, beside) = (&verdict.bar, verdict.beside.name());
         let measured = spread(verdict.ratio);
         let _ =
             writeln!(text, "| {} | {} | {beside} | <= {:.3} | {measured} | {said} |", bar.row.name(), bar.figure.title(), bar.ratio_max);
@@ -32,7 +33,7 @@ pub fn table(results: &Results) -> String {
 }
 
 fn spread(spread: Spread) -> String {
-    let digits = if spread.median < 10.0 { 3 } else { 1 };
+    let digits = digits(spread.median);
     format!("{:.digits$} ({:.digits$}–{:.digits$})", spread.median, spread.least, spread.most)
 }
 

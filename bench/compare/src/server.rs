@@ -1,44 +1,15 @@
-//! The contestants: each is started afresh for a run, alone on its processor, and ended behind it.
+//! A server under measurement: started afresh for a run, alone on its processor, and ended behind it.
 //!
-//! Invariant: a server's directory is empty at its start and gone after its end.
+//! Invariant: a server's directory is empty at its first start and gone after its end.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
+use crate::contestant::Contestant;
 use crate::work::TOPIC;
-
-/// Who is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Contestant {
-    /// The floor, serving by sendfile.
-    Floor,
-    /// The floor, serving by splice.
-    FloorSplice,
-    /// The floor, serving by pread and send.
-    FloorCopy,
-    Pagewire,
-    /// With `--fetch-transfer copy`.
-    PagewireCopy,
-    Kafka,
-}
-
-impl Contestant {
-    pub fn name(self) -> &'static str {
-        match self {
-            Contestant::Floor => "floor",
-            Contestant::FloorSplice => "floor-splice",
-            Contestant::FloorCopy => "floor-copy",
-            Contestant::Pagewire => "pagewire",
-            Contestant::PagewireCopy => "pagewire-copy",
-            Contestant::Kafka => "apache-kafka",
-        }
-    }
-}
 
 /// Where servers run.
 pub struct Host {
@@ -52,55 +23,47 @@ pub struct Host {
 /// A server that takes requests.
 pub struct Server {
     process: Child,
-    directory: PathBuf,
+    contestant: Contestant,
+    pub directory: PathBuf,
     pub address: SocketAddr,
-    /// From the start of its process to the first connection that it accepted.
-    pub started_in: Duration,
+}
+
+/// What a broker is asked for at its first start.
+pub struct Topic<'a> {
+    pub partitions: usize,
+    pub settings: &'a [(&'a str, &'a str)],
+}
+
+impl Topic<'_> {
+    /// One partition, with the settings that a broker gives by itself.
+    pub const PLAIN: Topic<'static> = Topic { partitions: 1, settings: &[] };
 }
 
 /// Long enough for a JVM on a busy machine.
-const START_MAX: Duration = Duration::from_secs(120);
-const KAFKA_CLUSTER_ID: &str = "cGFnZXdpcmUtY29tcGFyZQ";
-/// The options of Kafka's own start script.
-const KAFKA_JVM_OPTIONS: &[&str] = &[
-    "-server",
-    "-Xmx1G",
-    "-Xms1G",
-    "-XX:+UseG1GC",
-    "-XX:MaxGCPauseMillis=20",
-    "-XX:InitiatingHeapOccupancyPercent=35",
-    "-XX:+ExplicitGCInvokesConcurrent",
-    "-Djava.awt.headless=true",
-];
+pub const START_MAX: Duration = Duration::from_secs(120);
+/// A clean stop of ten thousand partitions writes a few small files for each.
+const STOP_MAX: Duration = Duration::from_secs(120);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
 
 impl Server {
-    /// Starts a contestant with one topic of so many partitions.
+    /// Starts a contestant with one topic.
     ///
     /// # Errors
     /// A program is missing or ended, or did not listen in time: its words are in `server.log` below the output directory.
-    pub fn start(contestant: Contestant, host: &Host, partitions: usize) -> io::Result<Server> {
+    pub fn start(contestant: Contestant, host: &Host, topic: &Topic<'_>) -> io::Result<Server> {
         let directory = host.directory.join("data");
         if directory.exists() {
             std::fs::remove_dir_all(&directory)?;
         }
         std::fs::create_dir_all(&directory)?;
+        contestant.prepare(host, &directory)?;
         let address = SocketAddr::from(([127, 0, 0, 1], host.port));
-        let command = match contestant {
-            Contestant::Floor => floor(host, address, &directory, "sendfile"),
-            Contestant::FloorSplice => floor(host, address, &directory, "splice"),
-            Contestant::FloorCopy => floor(host, address, &directory, "copy"),
-            Contestant::Pagewire => pagewire(host, &directory, "auto"),
-            Contestant::PagewireCopy => pagewire(host, &directory, "copy"),
-            Contestant::Kafka => kafka(host, &directory)?,
-        };
         wait_until_nobody_listens(address)?;
-        let started = Instant::now();
-        let process = spawn(command, host)?;
-        let mut server = Server { process, directory, address, started_in: Duration::ZERO };
-        server.wait_until_it_listens(contestant)?;
-        server.started_in = started.elapsed();
-        if !matches!(contestant, Contestant::Floor | Contestant::FloorSplice | Contestant::FloorCopy) {
-            create_topic(host, address, partitions)?;
+        let process = spawn(contestant, host, &directory)?;
+        let mut server = Server { process, contestant, directory, address };
+        server.wait_until(|server| Ok(TcpStream::connect(server.address).is_ok()))?;
+        if contestant.is_broker() {
+            server.create_topic(host, topic)?;
         }
         Ok(server)
     }
@@ -109,18 +72,62 @@ impl Server {
         self.process.id()
     }
 
-    fn wait_until_it_listens(&mut self, contestant: Contestant) -> io::Result<()> {
+    /// Tries again and again until `is_so`, for as long as a start may take.
+    ///
+    /// # Errors
+    /// The process has ended, or it took too long.
+    pub fn wait_until(&mut self, mut is_so: impl FnMut(&Server) -> io::Result<bool>) -> io::Result<()> {
         let begun = Instant::now();
-        while TcpStream::connect(self.address).is_err() {
+        while !is_so(self)? {
+            let name = self.contestant.name();
             if let Some(status) = self.process.try_wait()? {
-                return Err(io::Error::other(format!("{} ended at its start: {status}; see server.log", contestant.name())));
+                return Err(io::Error::other(format!("{name} ended at its start: {status}; see server.log")));
             }
             if begun.elapsed() > START_MAX {
-                return Err(io::Error::other(format!("{} did not listen within {START_MAX:?}; see server.log", contestant.name())));
+                return Err(io::Error::other(format!("{name} was not ready within {START_MAX:?}; see server.log")));
             }
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(LOOK_AGAIN_AFTER);
         }
         Ok(())
+    }
+
+    /// Stops it as an operator would and starts it on the same directory. Answers when its new process began; it may not listen yet.
+    ///
+    /// # Errors
+    /// It does not stop, or does not start.
+    pub fn start_again(&mut self, host: &Host) -> io::Result<Instant> {
+        run(Command::new("kill").args(["-TERM", &self.pid().to_string()]))?;
+        let asked = Instant::now();
+        while self.process.try_wait()?.is_none() {
+            if asked.elapsed() > STOP_MAX {
+                return Err(io::Error::other(format!("{} did not stop within {STOP_MAX:?}", self.contestant.name())));
+            }
+            std::thread::sleep(LOOK_AGAIN_AFTER);
+        }
+        wait_until_nobody_listens(self.address)?;
+        let started = Instant::now();
+        self.process = spawn(self.contestant, host, &self.directory)?;
+        Ok(started)
+    }
+
+    /// Changes settings of the topic while the broker runs.
+    ///
+    /// # Errors
+    /// The broker refused.
+    pub fn set(&self, host: &Host, setting: &str) -> io::Result<()> {
+        let mut command = Command::new(host.programs.join("pagewire"));
+        command.args(["configs", "--bootstrap", &self.address.to_string(), "set", "topic", TOPIC, setting]);
+        run(&mut command).map(drop)
+    }
+
+    fn create_topic(&self, host: &Host, topic: &Topic<'_>) -> io::Result<()> {
+        let mut command = Command::new(host.programs.join("pagewire"));
+        command.args(["topics", "create", TOPIC, "--bootstrap", &self.address.to_string()]);
+        command.args(["--partitions", &topic.partitions.to_string()]);
+        for (name, value) in topic.settings {
+            command.args(["--set", &format!("{name}={value}")]);
+        }
+        run(&mut command).map(drop)
     }
 }
 
@@ -155,66 +162,25 @@ pub fn keep_off(processor: usize) -> io::Result<()> {
     if others.is_empty() {
         return Err(io::Error::other("the load and the servers need a processor each, and there is only one"));
     }
-    run(Command::new("taskset").args(["-a", "-c", "-p", &others.join(","), &std::process::id().to_string()]))
+    run(Command::new("taskset").args(["-a", "-c", "-p", &others.join(","), &std::process::id().to_string()])).map(drop)
 }
 
-fn spawn(command: Command, host: &Host) -> io::Result<Child> {
+fn spawn(contestant: Contestant, host: &Host, directory: &Path) -> io::Result<Child> {
+    let command = contestant.command(host, directory);
     let mut pinned = Command::new("taskset");
     pinned.args(["-c", &host.processor.to_string()]).arg(command.get_program()).args(command.get_args());
     let log = std::fs::File::create(host.directory.join("server.log"))?;
     pinned.stdout(log.try_clone()?).stderr(log).stdin(Stdio::null()).spawn()
 }
 
-fn floor(host: &Host, address: SocketAddr, directory: &Path, way: &str) -> Command {
-    let mut command = Command::new(host.programs.join("pagewire-floor"));
-    command.args(["--listen", &address.to_string(), "--topic", TOPIC, "--way", way, "--file"]).arg(directory.join("log"));
-    command
-}
-
-fn pagewire(host: &Host, directory: &Path, transfer: &str) -> Command {
-    let mut command = Command::new(host.programs.join("pagewire"));
-    command.args(["serve", "--cores", &host.processor.to_string(), "--fetch-transfer", transfer]);
-    command.args(["--listen", &format!("127.0.0.1:{}", host.port), "--data-dir"]).arg(directory.join("pagewire"));
-    command
-}
-
-/// One node in KRaft mode, with the defaults of its own configuration but for addresses and replication.
-fn kafka(host: &Host, directory: &Path) -> io::Result<Command> {
-    let jars = host.kafka_jars.as_deref().expect("Kafka is a contestant only with its jars");
-    let (port, controller_port) = (host.port, host.port + 1);
-    let settings = directory.join("server.properties");
-    let data = directory.join("kafka");
-    std::fs::write(
-        &settings,
-        format!(
-            "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller_port}\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
-             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={}\n\
-             offsets.topic.replication.factor=1\ntransaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
-             group.initial.rebalance.delay.ms=0\n",
-            data.display()
-        ),
-    )?;
-    let class_path = format!("{}/*", jars.display());
-    let mut format = Command::new("java");
-    format.args(["-cp", &class_path, "kafka.tools.StorageTool", "format", "-t", KAFKA_CLUSTER_ID, "-c"]).arg(&settings);
-    run(&mut format)?;
-    let mut command = Command::new("java");
-    command.args(KAFKA_JVM_OPTIONS).args(["-cp", &class_path, "kafka.Kafka"]).arg(&settings);
-    Ok(command)
-}
-
-fn create_topic(host: &Host, address: SocketAddr, partitions: usize) -> io::Result<()> {
-    let mut command = Command::new(host.programs.join("pagewire"));
-    command.args(["topics", "--bootstrap", &address.to_string(), "create", TOPIC, "--partitions", &partitions.to_string()]);
-    run(&mut command)
-}
-
-fn run(command: &mut Command) -> io::Result<()> {
+/// Runs a command to its end.
+///
+/// # Errors
+/// It failed; the error has its words.
+pub fn run(command: &mut Command) -> io::Result<Output> {
     let output = command.stdin(Stdio::null()).output()?;
     if output.status.success() {
-        return Ok(());
+        return Ok(output);
     }
     Err(io::Error::other(format!("{command:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr))))
 }

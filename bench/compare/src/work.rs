@@ -2,16 +2,39 @@
 //!
 //! Sizes are fixed per row, so every contestant moves the same bytes. The counted part follows a warm-up on the same connections' kind and of
 //! the same work: a JVM compiles its code meanwhile.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `counted` | the counted part of a run: what the server used meanwhile |
+//! | `ingest` | producers, as fast as the server takes it |
+//! | `serve` | readers of one log that lies in memory |
+//! | `tail` | a steady stream from producers to a reader at the end of the log, also beside one that reads cold data |
+//! | `sustained` | minutes of writes at half of what the disk takes |
+//! | `start` | from the start of the process to the first accepted produce |
+//! | `scale` | the same requests beside many partitions, segments, idle connections |
+//! | `kafka_tools` | Apache Kafka's own measuring tools as a second witness |
+
+mod counted;
+mod ingest;
+mod kafka_tools;
+mod scale;
+mod serve;
+mod start;
+mod sustained;
+mod tail;
 
 use std::io;
 
-use pagewire_floor::batches::Batch;
-use pagewire_floor::light_client::{Load, Outcome, Work, run};
-use pagewire_floor::{frames, process_time};
 use serde::Serialize;
 
+use crate::contestant::Contestant;
 use crate::sample::Sample;
-use crate::server::{Contestant, Host, Server};
+use crate::server::Host;
+use ingest::Ingest;
+use kafka_tools::Tool;
+use scale::Scale;
+use serve::Serve;
+use tail::Stream;
 
 pub const TOPIC: &str = "bench";
 
@@ -26,39 +49,54 @@ pub enum Row {
     ServeOnce,
     ServeTwentieth,
     Echo,
-}
-
-/// What producers send.
-struct Ingest {
-    connections: usize,
-    pipeline: usize,
-    batch_bytes: usize,
-    /// 0: one record fills the batch.
-    value_bytes: usize,
-    requests: u64,
-    warm_up: u64,
-}
-
-/// What readers fetch, of one log that was filled before.
-struct Serve {
-    readers: usize,
-    range_bytes: i32,
-    gigabytes: u64,
+    EndToEnd,
+    EndToEndTenth,
+    TailAlone,
+    TailBesideBackfill,
+    Sustained,
+    Start,
+    ScaleBase,
+    ScalePartitions,
+    ScaleSegments,
+    ScaleConnections,
+    ToolsProduce,
+    ToolsPaced,
+    ToolsConsume,
 }
 
 enum Kind {
     Ingest(Ingest),
     Serve(Serve),
+    Stream(Stream),
+    Sustained,
+    Start,
+    Scale(Scale),
+    Tool(Tool),
+}
+
+/// One run of one contestant.
+pub struct Run<'a> {
+    pub contestant: Contestant,
+    pub host: &'a Host,
+    /// Thousandths of the full size.
+    pub size: u64,
+    /// Requests per second, in rows that find out theirs beforehand.
+    pub rate: Option<f64>,
+}
+
+impl Run<'_> {
+    /// So much of a full count.
+    fn scaled(&self, count: u64) -> u64 {
+        (count * self.size / 1000).max(64)
+    }
 }
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
-/// The log that readers read: it stays in memory.
-const STORED_BYTES: u64 = 1 << 30;
-const STORED_BATCH_BYTES: usize = 16 * KIB;
+const GIB: u64 = 1 << 30;
 
 impl Row {
-    pub const ALL: [Row; 9] = [
+    pub const ALL: [Row; 22] = [
         Row::IngestSmall,
         Row::Ingest16K,
         Row::Ingest256K,
@@ -68,6 +106,19 @@ impl Row {
         Row::ServeOnce,
         Row::ServeTwentieth,
         Row::Echo,
+        Row::EndToEnd,
+        Row::EndToEndTenth,
+        Row::TailAlone,
+        Row::TailBesideBackfill,
+        Row::Sustained,
+        Row::Start,
+        Row::ScaleBase,
+        Row::ScalePartitions,
+        Row::ScaleSegments,
+        Row::ScaleConnections,
+        Row::ToolsProduce,
+        Row::ToolsPaced,
+        Row::ToolsConsume,
     ];
 
     pub fn name(self) -> &'static str {
@@ -81,6 +132,19 @@ impl Row {
             Row::ServeOnce => "serve-1-reader",
             Row::ServeTwentieth => "serve-20-readers",
             Row::Echo => "echo",
+            Row::EndToEnd => "end-to-end",
+            Row::EndToEndTenth => "end-to-end-tenth",
+            Row::TailAlone => "tail",
+            Row::TailBesideBackfill => "tail-backfill",
+            Row::Sustained => "sustained",
+            Row::Start => "start",
+            Row::ScaleBase => "scale",
+            Row::ScalePartitions => "scale-partitions",
+            Row::ScaleSegments => "scale-segments",
+            Row::ScaleConnections => "scale-connections",
+            Row::ToolsProduce => "kafka-tools-produce",
+            Row::ToolsPaced => "kafka-tools-paced",
+            Row::ToolsConsume => "kafka-tools-consume",
         }
     }
 
@@ -95,6 +159,19 @@ impl Row {
             Row::ServeOnce => "serve sealed data, 1 MiB ranges, 1 reader",
             Row::ServeTwentieth => "serve the same data to 20 readers, 1 MiB ranges",
             Row::Echo => "echo: produce 1 KiB, acks=1, one client, one request at a time",
+            Row::EndToEnd => "end to end, 1 KiB messages, 2,000 a second",
+            Row::EndToEndTenth => "end to end, 1 KiB messages, a tenth of what the slowest contestant takes at most",
+            Row::TailAlone => "tail, 1 KiB messages, 2,000 a second, much cold data beside it that nobody reads",
+            Row::TailBesideBackfill => "tail, 1 KiB messages, 2,000 a second, beside four readers of cold data",
+            Row::Sustained => "sustained: 256 KiB batches at half of what the disk takes, ten minutes",
+            Row::Start => "start to first accepted produce",
+            Row::ScaleBase => "scale: 10 partitions of one segment, no idle connections",
+            Row::ScalePartitions => "scale: 10,000 partitions",
+            Row::ScaleSegments => "scale: 1,000 segments",
+            Row::ScaleConnections => "scale: 2,000 idle connections",
+            Row::ToolsProduce => "Apache Kafka's producer tool, 1 KiB records, as fast as it goes, acks=1",
+            Row::ToolsPaced => "Apache Kafka's producer tool, 1 KiB records, 5,000 a second, acks=1",
+            Row::ToolsConsume => "Apache Kafka's consumer tool, 1 KiB records",
         }
     }
 
@@ -104,85 +181,98 @@ impl Row {
         match self.kind() {
             Kind::Ingest(_) => &[Floor, Pagewire, Kafka],
             Kind::Serve(_) => &[Floor, FloorSplice, FloorCopy, Pagewire, PagewireCopy, Kafka],
+            Kind::Stream(_) | Kind::Sustained | Kind::Start | Kind::Tool(_) => &[Pagewire, Kafka],
+            Kind::Scale(_) => &[Pagewire],
         }
+    }
+
+    /// The row with which this one takes turns, because one is held against the other. The first of them stands for all.
+    pub fn turns_with(self) -> Row {
+        match self {
+            Row::ServeTwentieth => Row::ServeOnce,
+            Row::TailBesideBackfill => Row::TailAlone,
+            Row::ScalePartitions | Row::ScaleSegments | Row::ScaleConnections => Row::ScaleBase,
+            row => row,
+        }
+    }
+
+    /// The load itself is a program of Apache Kafka's.
+    pub fn wants_kafka_jars(self) -> bool {
+        matches!(self.kind(), Kind::Tool(_))
+    }
+
+    /// A run takes many minutes.
+    pub fn is_long(self) -> bool {
+        self == Row::Sustained
     }
 
     fn kind(self) -> Kind {
         let ingest = |connections, pipeline, batch_bytes, value_bytes, requests, warm_up| {
             Kind::Ingest(Ingest { connections, pipeline, batch_bytes, value_bytes, requests, warm_up })
         };
+        let serve = |readers, range_bytes, gigabytes| Kind::Serve(Serve { readers, range_bytes: range_bytes as i32, gigabytes });
+        let stream = |cold_bytes, is_backfilled| Kind::Stream(Stream { cold_bytes, is_backfilled });
+        let scale = |partitions, segment_bytes, idle_connections| Kind::Scale(Scale { partitions, segment_bytes, idle_connections });
         match self {
             Row::IngestSmall => ingest(64, 5, KIB, 0, 1_000_000, 500_000),
             Row::Ingest16K => ingest(64, 5, 16 * KIB, 0, 250_000, 100_000),
             Row::Ingest256K => ingest(64, 2, 256 * KIB, 0, 16_000, 8_000),
             Row::IngestMessages => ingest(16, 2, 256 * KIB, 100, 16_000, 8_000),
             Row::Echo => ingest(1, 1, KIB, 0, 100_000, 50_000),
-            Row::Serve64K => Kind::Serve(Serve { readers: 8, range_bytes: 64 * KIB as i32, gigabytes: 8 }),
-            Row::Serve1M => Kind::Serve(Serve { readers: 8, range_bytes: MIB as i32, gigabytes: 16 }),
-            Row::ServeOnce => Kind::Serve(Serve { readers: 1, range_bytes: MIB as i32, gigabytes: 8 }),
-            Row::ServeTwentieth => Kind::Serve(Serve { readers: 20, range_bytes: MIB as i32, gigabytes: 16 }),
+            Row::Serve64K => serve(8, 64 * KIB, 8),
+            Row::Serve1M => serve(8, MIB, 16),
+            Row::ServeOnce => serve(1, MIB, 8),
+            Row::ServeTwentieth => serve(20, MIB, 16),
+            Row::EndToEnd | Row::EndToEndTenth => stream(0, false),
+            Row::TailAlone => stream(6 * GIB, false),
+            Row::TailBesideBackfill => stream(6 * GIB, true),
+            Row::Sustained => Kind::Sustained,
+            Row::Start => Kind::Start,
+            Row::ScaleBase => scale(10, GIB, 0),
+            Row::ScalePartitions => scale(10_000, GIB, 0),
+            Row::ScaleSegments => scale(10, MIB as u64, 0),
+            Row::ScaleConnections => scale(10, GIB, 2_000),
+            Row::ToolsProduce => Kind::Tool(Tool::Produce { records: 4_000_000, warm_up: 2_000_000, records_per_second: None }),
+            Row::ToolsPaced => Kind::Tool(Tool::Produce { records: 150_000, warm_up: 1_000_000, records_per_second: Some(5_000) }),
+            Row::ToolsConsume => Kind::Tool(Tool::Consume { records: 4_000_000 }),
         }
     }
 
-    /// One run: starts the contestant, warms it up, measures, ends it. `size`: thousandths of the full one.
+    /// How many requests a second this row's runs send, where that is known before them: by itself, or measured now, of
+    /// all who take part.
+    ///
+    /// # Errors
+    /// As [`Row::measure`].
+    pub fn rate(self, contestants: &[Contestant], host: &Host, size: u64) -> io::Result<Option<f64>> {
+        match self {
+            Row::EndToEnd | Row::TailAlone | Row::TailBesideBackfill => Ok(Some(2_000.0)),
+            Row::EndToEndTenth => {
+                let Kind::Ingest(ingest) = Row::IngestSmall.kind() else { unreachable!("that row ingests") };
+                let mut slowest = f64::INFINITY;
+                for contestant in contestants {
+                    let sample = ingest.measure(&Run { contestant: *contestant, host, size, rate: None })?;
+                    slowest = slowest.min(sample.requests as f64 / sample.seconds);
+                }
+                Ok(Some(slowest / 10.0))
+            }
+            Row::Sustained => sustained::rate(host, size).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// One run: starts the contestant, warms it up, measures, ends it.
     ///
     /// # Errors
     /// The contestant did not start, refused something, or ended.
-    pub fn measure(self, contestant: Contestant, host: &Host, size: u64) -> io::Result<Sample> {
-        let server = Server::start(contestant, host, 1)?;
-        let scaled = |count: u64| (count * size / 1000).max(64);
+    pub fn measure(self, run: &Run<'_>) -> io::Result<Sample> {
         match self.kind() {
-            Kind::Ingest(ingest) => {
-                let batch = Batch::of(ingest.batch_bytes, ingest.value_bytes);
-                produce(&server, &batch, ingest.connections, ingest.pipeline, scaled(ingest.warm_up))?;
-                let used_ns = process_time::of_process_ns(server.pid())?;
-                let outcome = produce(&server, &batch, ingest.connections, ingest.pipeline, scaled(ingest.requests))?;
-                sample(&server, &outcome, used_ns, outcome.requests * batch.records as u64)
-            }
-            Kind::Serve(serve) => {
-                let batch = Batch::of(STORED_BATCH_BYTES, 0);
-                let batches = scaled(STORED_BYTES / batch.bytes.len() as u64);
-                // One producer, one request at a time: exactly so many batches lie there afterwards.
-                produce(&server, &batch, 1, 1, batches)?;
-                let requests = scaled(serve.gigabytes * 1_000_000_000 / serve.range_bytes as u64);
-                fetch(&server, &batch, &serve, batches, requests / 4)?;
-                let used_ns = process_time::of_process_ns(server.pid())?;
-                let outcome = fetch(&server, &batch, &serve, batches, requests)?;
-                let records = outcome.bytes / batch.bytes.len() as u64 * batch.records as u64;
-                sample(&server, &outcome, used_ns, records)
-            }
+            Kind::Ingest(ingest) => ingest.measure(run),
+            Kind::Serve(serve) => serve.measure(run),
+            Kind::Stream(stream) => stream.measure(run),
+            Kind::Sustained => sustained::measure(run),
+            Kind::Start => start::measure(run),
+            Kind::Scale(scale) => scale.measure(run),
+            Kind::Tool(tool) => tool.measure(run),
         }
     }
-}
-
-fn produce(server: &Server, batch: &Batch, connections: usize, pipeline: usize, requests: u64) -> io::Result<Outcome> {
-    let frames = vec![frames::produce_request(TOPIC, 0, 1, &batch.bytes)];
-    let work = Work::Produce { frames, topic_bytes: TOPIC.len() };
-    run(&Load { address: server.address, connections, pipeline, requests, work, is_spinning: false })
-}
-
-fn fetch(server: &Server, batch: &Batch, serve: &Serve, batches: u64, requests: u64) -> io::Result<Outcome> {
-    let work = Work::Fetch {
-        topic: TOPIC.into(),
-        range_bytes: serve.range_bytes,
-        batch_bytes: batch.bytes.len() as u64,
-        records_per_batch: batch.records,
-        end_offset: batches as i64 * batch.records,
-    };
-    run(&Load { address: server.address, connections: serve.readers, pipeline: 1, requests: requests.max(1), work, is_spinning: false })
-}
-
-fn sample(server: &Server, outcome: &Outcome, used_before_ns: u64, records: u64) -> io::Result<Sample> {
-    let used_ns = process_time::of_process_ns(server.pid())? - used_before_ns;
-    let quantile_us = |quantile| outcome.latency_ns.value_at_quantile(quantile) as f64 / 1000.0;
-    Ok(Sample {
-        requests: outcome.requests,
-        records,
-        bytes: outcome.bytes,
-        seconds: outcome.elapsed.as_secs_f64(),
-        cpu_seconds: used_ns as f64 / 1e9,
-        p50_us: quantile_us(0.5),
-        p999_us: quantile_us(0.999),
-        resident_bytes: process_time::resident_bytes(server.pid())?,
-    })
 }

@@ -23,7 +23,8 @@ fn every_row_runs_and_is_judged() {
     let results: serde_json::Value = serde_json::from_slice(&std::fs::read(output.path().join("results.json")).unwrap()).unwrap();
     let rows: std::collections::BTreeSet<&str> =
         results["runs"].as_array().unwrap().iter().map(|run| run["row"].as_str().unwrap()).collect();
-    assert_eq!(rows.len(), 9, "{rows:?}");
+    // Without Apache Kafka its tools have nothing to run with.
+    assert_eq!(rows.len(), 19, "{rows:?}");
     assert!(results["verdicts"].as_array().unwrap().len() > 5, "{}", results["verdicts"]);
 }
 

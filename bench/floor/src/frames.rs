@@ -160,6 +160,12 @@ pub fn fetch_outcome(answer: &[u8], topic_bytes: usize) -> Option<(i16, usize)> 
     Some((error, length.max(0) as usize))
 }
 
+/// The first frame of what was received, if it is whole.
+pub fn whole(received: &[u8]) -> Option<&[u8]> {
+    let size = i32::from_be_bytes(received.get(..4)?.try_into().ok()?);
+    received.get(..4 + size.max(0) as usize)
+}
+
 /// Four bytes of a frame as a number.
 pub fn i32_at(frame: &[u8], at: usize) -> i32 {
     i32::from_be_bytes(bytes_at(frame, at))

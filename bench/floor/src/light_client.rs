@@ -186,15 +186,11 @@ impl Connection {
         let count = received(recv(&self.stream, &mut buffer[..], RecvFlags::empty()))?;
         self.answer.head.extend(&buffer[..count]);
         let mut used = 0;
-        while self.answer.head.len() - used >= 4 {
-            let end = used + 4 + frames::i32_at(&self.answer.head, used) as usize;
-            if end > self.answer.head.len() {
-                break;
-            }
-            check(frames::produce_error(&self.answer.head[used..end], topic_bytes))?;
+        while let Some(answer) = frames::whole(&self.answer.head[used..]) {
+            used += answer.len();
+            check(frames::produce_error(answer, topic_bytes))?;
             outcome.bytes += (self.request_bytes - frames::records_at(topic_bytes)) as u64;
             self.finished(outcome);
-            used = end;
         }
         self.answer.head.drain(..used);
         Ok(())
@@ -255,7 +251,8 @@ fn received(result: Result<(usize, usize), Errno>) -> io::Result<usize> {
     }
 }
 
-fn check(error: Option<i16>) -> io::Result<()> {
+/// An answer's error code as an error.
+pub(crate) fn check(error: Option<i16>) -> io::Result<()> {
     match error {
         Some(0) => Ok(()),
         Some(code) => {

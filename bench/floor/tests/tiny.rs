@@ -60,3 +60,27 @@ fn what_is_appended_is_served_by_every_way() {
         assert!(served["bytes"].as_u64().unwrap() > 40 * 50_000, "whole ranges came: {served}");
     }
 }
+
+#[test]
+fn an_open_loop_sends_nothing_early_and_its_tail_reads_everything() {
+    let floor = Floor::start("sendfile");
+    let batch = pagewire_floor::batches::Batch::of(1024, 0).bytes;
+    let pace = |tail_from| pagewire_floor::paced_client::Pace {
+        address: floor.address.parse().unwrap(),
+        topic: "bench".into(),
+        partitions: 1,
+        producers: 3,
+        batch: batch.clone(),
+        requests: 200,
+        requests_per_second: 2000.0,
+        tail_from,
+        is_spinning: false,
+    };
+    for tail_from in [None, Some(200)] {
+        let outcome = pagewire_floor::paced_client::run(&pace(tail_from)).unwrap();
+        assert_eq!((outcome.requests, outcome.bytes), (200, 200 * batch.len() as u64));
+        assert!(outcome.elapsed >= Duration::from_micros(199 * 500), "{:?}", outcome.elapsed);
+        assert_eq!(outcome.produce_ns.len(), 200);
+        assert_eq!(outcome.end_to_end_ns.len(), if tail_from.is_some() { 200 } else { 0 });
+    }
+}

@@ -1,0 +1,132 @@
+//! The contestants, and how each is started: what its own documentation says, on one processor.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use serde::Serialize;
+
+use crate::server::{Host, run};
+use crate::work::TOPIC;
+
+/// Who is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Contestant {
+    /// The floor, serving by sendfile.
+    Floor,
+    /// The floor, serving by splice.
+    FloorSplice,
+    /// The floor, serving by pread and send.
+    FloorCopy,
+    Pagewire,
+    /// With `--fetch-transfer copy`.
+    PagewireCopy,
+    Kafka,
+}
+
+const KAFKA_CLUSTER_ID: &str = "cGFnZXdpcmUtY29tcGFyZQ";
+/// The options of Kafka's own start script.
+const KAFKA_JVM_OPTIONS: &[&str] = &[
+    "-server",
+    "-Xmx1G",
+    "-Xms1G",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+    "-Djava.awt.headless=true",
+];
+
+impl Contestant {
+    pub fn name(self) -> &'static str {
+        match self {
+            Contestant::Floor => "floor",
+            Contestant::FloorSplice => "floor-splice",
+            Contestant::FloorCopy => "floor-copy",
+            Contestant::Pagewire => "pagewire",
+            Contestant::PagewireCopy => "pagewire-copy",
+            Contestant::Kafka => "apache-kafka",
+        }
+    }
+
+    /// Brokers make topics; the floor has one from its start.
+    pub fn is_broker(self) -> bool {
+        matches!(self, Contestant::Pagewire | Contestant::PagewireCopy | Contestant::Kafka)
+    }
+
+    /// Makes ready what must be there before the first start.
+    ///
+    /// # Errors
+    /// Kafka's own tool could not format the directory.
+    pub fn prepare(self, host: &Host, directory: &Path) -> io::Result<()> {
+        if self != Contestant::Kafka {
+            return Ok(());
+        }
+        std::fs::write(kafka_settings(directory).as_path(), kafka_properties(host, directory))?;
+        let mut format = java(host);
+        format.args(["kafka.tools.StorageTool", "format", "-t", KAFKA_CLUSTER_ID, "-c"]).arg(kafka_settings(directory));
+        run(&mut format).map(drop)
+    }
+
+    /// The command that runs it until it is ended.
+    pub fn command(self, host: &Host, directory: &Path) -> Command {
+        match self {
+            Contestant::Floor => floor(host, directory, "sendfile"),
+            Contestant::FloorSplice => floor(host, directory, "splice"),
+            Contestant::FloorCopy => floor(host, directory, "copy"),
+            Contestant::Pagewire => pagewire(host, directory, "auto"),
+            Contestant::PagewireCopy => pagewire(host, directory, "copy"),
+            Contestant::Kafka => {
+                let mut command = Command::new("java");
+                command.args(KAFKA_JVM_OPTIONS).args(["-cp", &kafka_class_path(host), "kafka.Kafka"]).arg(kafka_settings(directory));
+                command
+            }
+        }
+    }
+}
+
+/// `java` with Apache Kafka's classes; the caller names one of them.
+pub fn java(host: &Host) -> Command {
+    let mut command = Command::new("java");
+    command.args(["-cp", &kafka_class_path(host)]);
+    command
+}
+
+fn kafka_class_path(host: &Host) -> String {
+    let jars = host.kafka_jars.as_deref().expect("Kafka takes part only with its jars");
+    format!("{}/*", jars.display())
+}
+
+fn floor(host: &Host, directory: &Path, way: &str) -> Command {
+    let address = SocketAddr::from(([127, 0, 0, 1], host.port));
+    let mut command = Command::new(host.programs.join("pagewire-floor"));
+    command.args(["--listen", &address.to_string(), "--topic", TOPIC, "--way", way, "--file"]).arg(directory.join("log"));
+    command
+}
+
+fn pagewire(host: &Host, directory: &Path, transfer: &str) -> Command {
+    let mut command = Command::new(host.programs.join("pagewire"));
+    command.args(["serve", "--cores", &host.processor.to_string(), "--fetch-transfer", transfer]);
+    command.args(["--listen", &format!("127.0.0.1:{}", host.port), "--data-dir"]).arg(directory.join("pagewire"));
+    command
+}
+
+fn kafka_settings(directory: &Path) -> std::path::PathBuf {
+    directory.join("server.properties")
+}
+
+/// One node in KRaft mode, with the defaults of its own configuration but for addresses and replication, and but for how often it
+/// looks for segments to delete: at the default of five minutes a fast disk is full before.
+fn kafka_properties(host: &Host, directory: &Path) -> String {
+    let (port, controller_port, data) = (host.port, host.port + 1, directory.join("kafka"));
+    format!(
+        "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller_port}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={}\n\
+         offsets.topic.replication.factor=1\ntransaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+         group.initial.rebalance.delay.ms=0\nlog.retention.check.interval.ms=5000\nlog.initial.task.delay.ms=5000\n",
+        data.display()
+    )
+}

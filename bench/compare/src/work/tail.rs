@@ -1,0 +1,181 @@
+//! A steady stream of small messages to a reader at the end of the log: latency from the time that a message was due to its arrival.
+//!
+//! The warm-up is long for the sake of a JVM: hundreds of thousands of produces and fetches as fast as they go, then the stream itself
+//! for a while.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use pagewire_floor::batches::Batch;
+use pagewire_floor::disk;
+use pagewire_floor::paced_client::{self, Outcome, Pace};
+
+use super::counted::{Counted, Done};
+use super::ingest::Producers;
+use super::serve::{STORED_BATCH_BYTES, Serve};
+use super::{KIB, MIB, Run, TOPIC};
+use crate::sample::Sample;
+use crate::server::{Server, Topic};
+
+pub struct Stream {
+    /// Lies in front of the stream, and not in memory.
+    pub cold_bytes: u64,
+    /// Somebody reads that meanwhile, as fast as it comes.
+    pub is_backfilled: bool,
+}
+
+const MESSAGE_BYTES: usize = KIB;
+const PRODUCERS: usize = 8;
+const SECONDS: f64 = 30.0;
+const WARM_UP_SECONDS: f64 = 10.0;
+const WARM_UP_PRODUCES: u64 = 300_000;
+const WARM_UP_FETCHES: u64 = 100_000;
+/// Small segments: all cold data but the last bit of it is in closed ones.
+const SEGMENT_BYTES: &str = "268435456";
+const BACKFILL_READERS: &str = "4";
+/// Long enough for a reader's own read-ahead, short beside the time that the disk needs for all of it.
+const FORGET_EVERY: Duration = Duration::from_millis(500);
+
+impl Stream {
+    pub fn measure(&self, run: &Run<'_>) -> io::Result<Sample> {
+        let server = Server::start(run.contestant, run.host, &Topic { partitions: 1, settings: &[("segment.bytes", SEGMENT_BYTES)] })?;
+        let cold_batch = Batch::of(STORED_BATCH_BYTES, 0);
+        let cold_batches = if self.cold_bytes > 0 { run.scaled(self.cold_bytes / STORED_BATCH_BYTES as u64) } else { 0 };
+        if cold_batches > 0 {
+            Producers::ONE.produce(&server, &cold_batch, cold_batches)?;
+        }
+        let message = Batch::of(MESSAGE_BYTES, 0);
+        let mut end_offset = cold_batches + warm_up(run, &server, &message, cold_batches)?;
+        let cold = (cold_batches > 0).then(|| KeptCold::start(log_directory(&server.directory)?)).transpose()?;
+        let backfill = self.is_backfilled.then(|| Backfill::start(run, &server, cold_batches)).transpose()?;
+        let rate = run.rate.ok_or_else(|| io::Error::other("a stream has a rate"))?;
+        let mut stream = |seconds: f64| {
+            let requests = run.scaled((seconds * rate) as u64);
+            let pace = Pace {
+                address: server.address,
+                topic: TOPIC.into(),
+                partitions: 1,
+                producers: PRODUCERS,
+                batch: message.bytes.clone(),
+                requests,
+                requests_per_second: rate,
+                tail_from: Some(end_offset as i64),
+                // A client that spins would leave the backfill's reader no processor.
+                is_spinning: self.cold_bytes == 0,
+            };
+            end_offset += requests;
+            paced_client::run(&pace)
+        };
+        stream(WARM_UP_SECONDS)?;
+        let counted = Counted::begin(&server)?;
+        let outcome: Outcome = stream(SECONDS)?;
+        let done = Done { requests: outcome.requests, records: outcome.requests, bytes: outcome.bytes, elapsed: outcome.elapsed };
+        let sample = counted.end(&server, &done)?.with_latency(&outcome.end_to_end_ns);
+        backfill.map(Backfill::end).transpose()?;
+        cold.map(KeptCold::end).transpose()?;
+        Ok(sample)
+    }
+}
+
+/// Produces and fetches messages as fast as it goes. Answers how many records it left.
+fn warm_up(run: &Run<'_>, server: &Server, message: &Batch, from: u64) -> io::Result<u64> {
+    let produces = run.scaled(WARM_UP_PRODUCES);
+    Producers { connections: PRODUCERS, pipeline: 5, partitions: 1 }.produce(server, message, produces)?;
+    // Readers take all batches to be of one size; before cold data there is nothing of this one.
+    if from == 0 {
+        let readers = Serve { readers: PRODUCERS, range_bytes: MESSAGE_BYTES as i32, gigabytes: 0 };
+        readers.fetch(server, message, produces, run.scaled(WARM_UP_FETCHES))?;
+    }
+    Ok(produces)
+}
+
+/// The partition's directory, the same for all brokers.
+fn log_directory(data: &Path) -> io::Result<PathBuf> {
+    for entry in std::fs::read_dir(data)? {
+        let directory = entry?.path().join(format!("{TOPIC}-0"));
+        if directory.is_dir() {
+            return Ok(directory);
+        }
+    }
+    Err(io::Error::other(format!("no {TOPIC}-0 below {}", data.display())))
+}
+
+/// Takes all segments but the active one out of memory, twice a second, until it is ended.
+struct KeptCold {
+    is_ended: Arc<AtomicBool>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl KeptCold {
+    fn start(directory: PathBuf) -> io::Result<KeptCold> {
+        forget_closed_segments(&directory)?;
+        let is_ended = Arc::new(AtomicBool::new(false));
+        let seen = is_ended.clone();
+        let thread = std::thread::spawn(move || {
+            while !seen.load(Ordering::Relaxed) {
+                std::thread::sleep(FORGET_EVERY);
+                forget_closed_segments(&directory)?;
+            }
+            Ok(())
+        });
+        Ok(KeptCold { is_ended, thread })
+    }
+
+    fn end(self) -> io::Result<()> {
+        self.is_ended.store(true, Ordering::Relaxed);
+        self.thread.join().map_err(|_| io::Error::other("keeping data cold failed"))?
+    }
+}
+
+fn forget_closed_segments(directory: &Path) -> io::Result<()> {
+    let mut logs = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            logs.push(path);
+        }
+    }
+    // Their names are their first offsets: the last one is the active segment.
+    logs.sort();
+    logs.pop();
+    logs.iter().try_for_each(|log| disk::forget(log))
+}
+
+/// Readers of the cold data in a process of their own, of low priority: the stream's client comes first on their processor.
+struct Backfill {
+    process: Child,
+}
+
+impl Backfill {
+    fn start(run: &Run<'_>, server: &Server, batches: u64) -> io::Result<Backfill> {
+        let mut command = Command::new("nice");
+        command.args(["-n", "19"]).arg(run.host.programs.join("pagewire-drive"));
+        command.args(["--address", &server.address.to_string(), "--topic", TOPIC, "--pid", &server.pid().to_string()]);
+        command.args(["--connections", BACKFILL_READERS, "--batch-bytes", &STORED_BATCH_BYTES.to_string()]);
+        command.args(["--requests", &u32::MAX.to_string()]);
+        command.args(["serve", "--range-bytes", &MIB.to_string(), "--batches", &batches.to_string()]);
+        Ok(Backfill { process: command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()? })
+    }
+
+    /// # Errors
+    /// It has ended before: what was measured was not measured beside it.
+    fn end(mut self) -> io::Result<()> {
+        match self.process.try_wait()? {
+            Some(status) => Err(io::Error::other(format!("the backfill's reader has ended: {status}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Backfill {
+    fn drop(&mut self) {
+        // It is gone already, or goes now.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
