@@ -100,7 +100,11 @@ fn measure(rows: &[Row], host: &Host, arguments: &Arguments, results: &mut Resul
         let is_here = |contestant: &Contestant| host.kafka_jars.is_some() || !(row.wants_kafka_jars() || *contestant == Contestant::Kafka);
         row.contestants().iter().copied().filter(is_here).collect()
     };
-    let rate = |row: &Row| Ok((*row, row.rate(&contestants(*row), host, arguments.size)?));
+    let rate = |row: &Row| {
+        let rate = row.rate(&contestants(*row), host, arguments.size)?;
+        rate.inspect(|rate| eprintln!("{:<19} {rate:.0} requests a second", row.name()));
+        Ok((*row, rate))
+    };
     let rates = rows.iter().map(rate).collect::<io::Result<Vec<(Row, Option<f64>)>>>()?;
     let repetitions = if rows.iter().any(|row| row.is_long()) { arguments.long_repetitions } else { arguments.repetitions };
     for repetition in 1..=repetitions {

@@ -108,7 +108,7 @@ impl Sample {
             Figure::CpuMicrosPerRequest => per(self.requests, 1e6),
             Figure::CpuSecondsPerGb => per(self.bytes, 1e9),
             Figure::CpuNanosPerRecord => per(self.records, 1e9),
-            Figure::MegabytesPerSecond => (self.seconds > 0.0).then(|| self.bytes as f64 / 1e6 / self.seconds),
+            Figure::MegabytesPerSecond => (self.bytes > 0 && self.seconds > 0.0).then(|| self.bytes as f64 / 1e6 / self.seconds),
             Figure::MeanMicros => self.mean_us,
             Figure::P50Micros => self.p50_us,
             Figure::P99Micros => self.p99_us,

@@ -43,9 +43,10 @@ pub struct Producers {
 }
 
 impl Producers {
-    /// One producer, one request at a time: exactly so many batches lie there afterwards, in one order.
-    pub const ONE: Producers = Producers { connections: 1, pipeline: 1, partitions: 1 };
+    /// For filling a log: one connection, so all batches come in order.
+    pub const ONE: Producers = Producers { connections: 1, pipeline: 5, partitions: 1 };
 
+    /// Exactly so many requests are sent, and all are answered.
     pub fn produce(&self, server: &Server, batch: &Batch, requests: u64) -> io::Result<Outcome> {
         let frames = (0..self.partitions).map(|partition| frames::produce_request(TOPIC, partition, 1, &batch.bytes)).collect();
         let work = Work::Produce { frames, topic_bytes: TOPIC.len() };

@@ -15,8 +15,6 @@ pub fn measure(run: &Run<'_>) -> io::Result<Sample> {
     let mut server = Server::start(run.contestant, run.host, &Topic::PLAIN)?;
     let started_in = start_again(&mut server, run.host)?;
     Ok(Sample {
-        requests: 1,
-        records: 1,
         cpu_seconds: process_time::of_process_ns(server.pid())? as f64 / 1e9,
         seconds: started_in.as_secs_f64(),
         resident_bytes: process_time::resident_bytes(server.pid())?,

@@ -17,7 +17,7 @@ use pagewire_floor::paced_client::{self, Outcome, Pace};
 
 use super::counted::{Counted, Done};
 use super::ingest::Producers;
-use super::serve::{STORED_BATCH_BYTES, Serve};
+use super::serve::Serve;
 use super::{KIB, MIB, Run, TOPIC};
 use crate::sample::Sample;
 use crate::server::{Server, Topic};
@@ -30,6 +30,7 @@ pub struct Stream {
 }
 
 const MESSAGE_BYTES: usize = KIB;
+const COLD_BATCH_BYTES: usize = 256 * KIB;
 const PRODUCERS: usize = 8;
 const SECONDS: f64 = 30.0;
 const WARM_UP_SECONDS: f64 = 10.0;
@@ -44,8 +45,8 @@ const FORGET_EVERY: Duration = Duration::from_millis(500);
 impl Stream {
     pub fn measure(&self, run: &Run<'_>) -> io::Result<Sample> {
         let server = Server::start(run.contestant, run.host, &Topic { partitions: 1, settings: &[("segment.bytes", SEGMENT_BYTES)] })?;
-        let cold_batch = Batch::of(STORED_BATCH_BYTES, 0);
-        let cold_batches = if self.cold_bytes > 0 { run.scaled(self.cold_bytes / STORED_BATCH_BYTES as u64) } else { 0 };
+        let cold_batch = Batch::of(COLD_BATCH_BYTES, 0);
+        let cold_batches = if self.cold_bytes > 0 { run.scaled(self.cold_bytes / COLD_BATCH_BYTES as u64) } else { 0 };
         if cold_batches > 0 {
             Producers::ONE.produce(&server, &cold_batch, cold_batches)?;
         }
@@ -156,7 +157,7 @@ impl Backfill {
         let mut command = Command::new("nice");
         command.args(["-n", "19"]).arg(run.host.programs.join("pagewire-drive"));
         command.args(["--address", &server.address.to_string(), "--topic", TOPIC, "--pid", &server.pid().to_string()]);
-        command.args(["--connections", BACKFILL_READERS, "--batch-bytes", &STORED_BATCH_BYTES.to_string()]);
+        command.args(["--connections", BACKFILL_READERS, "--batch-bytes", &COLD_BATCH_BYTES.to_string()]);
         command.args(["--requests", &u32::MAX.to_string()]);
         command.args(["serve", "--range-bytes", &MIB.to_string(), "--batches", &batches.to_string()]);
         Ok(Backfill { process: command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()? })
