@@ -37,6 +37,9 @@ use crate::shard::{OpenedPartition, Shard, StoppedCore};
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// Threads for blocking work beside the cores: file work of logs, searches by time, large batches.
 const HELPERS_MAX: usize = 8;
+/// Threads that open logs at the start and close them at the end, however few cores there are: each waits for the disk several times, and those that wait
+/// together share its flushes.
+const LOG_THREADS_MIN: usize = 16;
 
 #[derive(Debug, Error)]
 pub enum ServerError {
@@ -80,7 +83,7 @@ pub fn run(settings: &Settings) -> Result<(), ServerError> {
     // Waits for helper threads: one may still be writing checkpoints, which the last ones must replace.
     drop(runtime);
     let stopped = join(threads)?;
-    let mut closed = stop::close_all(stopped, settings.cpus.len());
+    let mut closed = stop::close_all(stopped, settings.cpus.len().max(LOG_THREADS_MIN));
     // A log that never opened was not closed cleanly either: the next start must look at it.
     closed.failures.extend(summary.offline);
     let result = stop::mark(&settings.data_dir, &closed).map_err(ServerError::Stop);
@@ -116,7 +119,7 @@ fn start_options(settings: &Settings, ports: &[u16]) -> StartOptions {
             rack: settings.rack.as_deref().map(Into::into),
             fresh_directory_ids: ports.iter().map(|_| DirectoryId(entropy::uuid())).collect(),
         },
-        threads: settings.cpus.len(),
+        threads: settings.cpus.len().max(LOG_THREADS_MIN),
     }
 }
 

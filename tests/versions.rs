@@ -22,6 +22,7 @@ use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_producers_request::TopicRequest as DescribeProducersTopic;
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
+use kafka_protocol::messages::describe_user_scram_credentials_request::UserName;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource as IncrementalResource, AlterableConfig as IncrementalConfig,
@@ -35,9 +36,9 @@ use kafka_protocol::messages::{
     AlterClientQuotasRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest, ApiVersionsRequest, ApiVersionsResponse, BrokerId,
     CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
     DescribeClientQuotasRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
-    DescribeProducersRequest, DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest,
-    ListPartitionReassignmentsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    DescribeProducersRequest, DescribeTopicPartitionsRequest, DescribeUserScramCredentialsRequest, FetchRequest, FindCoordinatorRequest,
+    HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
+    ListOffsetsRequest, ListPartitionReassignmentsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
     OffsetForLeaderEpochRequest, ProduceRequest, ResponseHeader, SyncGroupRequest, TransactionalId,
 };
 use kafka_protocol::protocol::{Decodable, Request};
@@ -54,6 +55,8 @@ const UNSUPPORTED_VERSION: i16 = 35;
 const INVALID_REQUEST: i16 = 42;
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const UNKNOWN_TOPIC_ID: i16 = 100;
+const RESOURCE_NOT_FOUND: i16 = 91;
+const DUPLICATE_RESOURCE: i16 = 92;
 /// The first versions that call topics by id only.
 const TOPIC_IDS: i16 = 13;
 /// The isolation level that reads no record of an open or aborted transaction.
@@ -95,6 +98,7 @@ fn every_row_of_the_table_is_asked() {
         ListPartitionReassignmentsRequest::KEY,
         DescribeClientQuotasRequest::KEY,
         AlterClientQuotasRequest::KEY,
+        DescribeUserScramCredentialsRequest::KEY,
         DescribeProducersRequest::KEY,
         DeleteRecordsRequest::KEY,
         DescribeLogDirsRequest::KEY,
@@ -683,6 +687,27 @@ fn client_quotas() {
         assert_eq!((checked.entries[0].error_code, ask(&mut connection, 2, None).entries.unwrap().len()), (0, 2));
         connection.ask(version, &request);
         assert_eq!(ask(&mut connection, 2, None).entries.unwrap().len(), 0);
+    }
+}
+
+#[test]
+fn nobody_has_scram_credentials() {
+    let broker = Broker::start(&[]);
+    let mut connection = broker.connect(0);
+    for version in served::<DescribeUserScramCredentialsRequest>() {
+        let mut ask = |users: Option<&[&str]>| {
+            let users = users.map(|users| users.iter().map(|user| UserName::default().with_name(text(user))).collect());
+            let answer = connection.ask(version, &DescribeUserScramCredentialsRequest::default().with_users(users));
+            assert_eq!((answer.error_code, answer.error_message), (0, None), "version {version}");
+            answer.results
+        };
+        for everybody in [None, Some(&[][..])] {
+            assert!(ask(everybody).is_empty(), "version {version}");
+        }
+        let results = ask(Some(&["alice", "bob", "alice", ""]));
+        let told: Vec<_> = results.iter().map(|result| (result.user.as_str(), result.error_code)).collect();
+        assert_eq!(told, [("alice", DUPLICATE_RESOURCE), ("bob", RESOURCE_NOT_FOUND), ("", RESOURCE_NOT_FOUND)], "version {version}");
+        assert!(results.iter().all(|result| result.error_message.is_some() && result.credential_infos.is_empty()));
     }
 }
 

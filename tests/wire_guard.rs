@@ -19,6 +19,7 @@ use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::describe_producers_request::TopicRequest as DescribeProducersTopic;
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
+use kafka_protocol::messages::describe_user_scram_credentials_request::UserName;
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource as IncrementalResource, AlterableConfig as IncrementalConfig,
 };
@@ -110,6 +111,7 @@ fn decode(api_key: i16, version: i16, body: &[u8]) -> bool {
         47 => with::<OffsetDeleteRequest>(body, version),
         48 => with::<DescribeClientQuotasRequest>(body, version),
         49 => with::<AlterClientQuotasRequest>(body, version),
+        50 => with::<DescribeUserScramCredentialsRequest>(body, version),
         60 => with::<DescribeClusterRequest>(body, version),
         61 => with::<DescribeProducersRequest>(body, version),
         68 => with::<ConsumerGroupHeartbeatRequest>(body, version),
@@ -280,6 +282,10 @@ fn sample(api_key: i16, version: i16) -> Vec<u8> {
             let entry = EntryData::default().with_entity(entity.to_vec()).with_ops(vec![operation; 2]);
             bytes(AlterClientQuotasRequest::default().with_entries(vec![entry; 2]), version)
         }
+        50 => {
+            let user = UserName::default().with_name(text("user").into());
+            bytes(DescribeUserScramCredentialsRequest::default().with_users(Some(vec![user; 3])), version)
+        }
         60 => bytes(DescribeClusterRequest::default(), version),
         61 => {
             let topic = DescribeProducersTopic::default().with_name(text("topic").into()).with_partition_indexes(vec![1; 4]);
@@ -449,6 +455,7 @@ fn shapes_cover_only_versions_that_decode_takes() {
         (47, OffsetDeleteRequest::VERSIONS),
         (48, DescribeClientQuotasRequest::VERSIONS),
         (49, AlterClientQuotasRequest::VERSIONS),
+        (50, DescribeUserScramCredentialsRequest::VERSIONS),
         (60, DescribeClusterRequest::VERSIONS),
         (61, DescribeProducersRequest::VERSIONS),
         (68, ConsumerGroupHeartbeatRequest::VERSIONS),

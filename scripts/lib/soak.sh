@@ -58,7 +58,7 @@ item_idle() {
 
 item_group_scale() {
     local said
-    said=$(suite group_scale TEST_MEMBERS=1000 TEST_PARTITIONS=10000 TEST_GROUPS=1000 TEST_OFFSETS=100 --) || return 1
+    said=$(suite group_scale TEST_MEMBERS=1000 TEST_PARTITIONS=10000 TEST_REBALANCES=5 TEST_GROUPS=1000 TEST_OFFSETS=100 --) || return 1
     told '[0-9]+ (members|groups) ?.*' <<<"$said"
 }
 

@@ -24,6 +24,7 @@ mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
+mod describe_user_scram_credentials;
 mod distinct;
 mod fetch;
 mod find_coordinator;
@@ -243,6 +244,7 @@ impl Api {
             versions::DESCRIBE_LOG_DIRS => later(info, body, |request| describe_log_dirs::handle(shard, version, request)),
             versions::DESCRIBE_CLIENT_QUOTAS => now(info, body, |request| describe_client_quotas::handle(&shard.image(), request)),
             versions::ALTER_CLIENT_QUOTAS => later(info, body, |request| alter_client_quotas::handle(shard, request)),
+            versions::DESCRIBE_USER_SCRAM_CREDENTIALS => now(info, body, describe_user_scram_credentials::answer),
             versions::DESCRIBE_CLUSTER => now(info, body, |request| describe_cluster::handle(&shard.image(), version, request)),
             versions::DESCRIBE_PRODUCERS => later(info, body, |request| describe_producers::handle(shard, request)),
             versions::DESCRIBE_TOPIC_PARTITIONS => now(info, body, |request| describe_topic_partitions::handle(&shard, request)),

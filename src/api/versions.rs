@@ -54,6 +54,7 @@ pub const LIST_PARTITION_REASSIGNMENTS: i16 = 46;
 pub const OFFSET_DELETE: i16 = 47;
 pub const DESCRIBE_CLIENT_QUOTAS: i16 = 48;
 pub const ALTER_CLIENT_QUOTAS: i16 = 49;
+pub const DESCRIBE_USER_SCRAM_CREDENTIALS: i16 = 50;
 pub const DESCRIBE_CLUSTER: i16 = 60;
 pub const DESCRIBE_PRODUCERS: i16 = 61;
 pub const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
@@ -108,6 +109,7 @@ pub const APIS: &[ApiRow] = &[
         "producer_byte_rate and consumer_byte_rate of client ids and users; every client is the user ANONYMOUS. Rates are of the whole node; \
          request_percentage, controller_mutation_rate and quotas of addresses are refused",
     ),
+    row(DESCRIBE_USER_SCRAM_CREDENTIALS, "DescribeUserScramCredentials", 0, 0, "nobody has any, and none can be given"),
     row(DESCRIBE_CLUSTER, "DescribeCluster", 0, 2, ""),
     row(DESCRIBE_PRODUCERS, "DescribeProducers", 0, 0, "producers that a partition remembers"),
     row(CONSUMER_GROUP_HEARTBEAT, "ConsumerGroupHeartbeat", 0, 1, ""),

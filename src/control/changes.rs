@@ -112,21 +112,13 @@ impl Changes {
         let mut deletions = Vec::new();
         let mut reconfigured = Reconfigured::Nobody;
         let mut moves = Vec::new();
+        let mut wanted = Vec::new();
         for effect in effects {
             match effect {
                 Effect::CreatePartitions { topic, partitions } => {
-                    let wanted = partitions
-                        .into_iter()
-                        .filter_map(|index| topic.partition(index).map(|partition| (topic.clone(), partition.index)))
-                        .collect();
-                    match self.open(wanted).await {
-                        Ok(made) => made.into_iter().for_each(|(core, partition)| opened[core.index()].push(partition)),
-                        Err(refusal) => {
-                            drop(opened);
-                            self.take_back_since(before).await;
-                            return Err(refusal);
-                        }
-                    }
+                    wanted.extend(
+                        partitions.into_iter().filter(|index| topic.partition(*index).is_some()).map(|index| (topic.clone(), index)),
+                    );
                 }
                 Effect::DeleteTopic { deletion, topic } => {
                     for (core, key) in topic.iter().flat_map(|topic| placed(topic)) {
@@ -139,6 +131,15 @@ impl Changes {
                 Effect::BrokerConfigsChanged => reconfigured = Reconfigured::Everybody,
                 Effect::MovePartition { topic, partition, from, to } => {
                     moves.push(Move { key: PartitionKey { topic_id: topic, index: partition }, from, to });
+                }
+            }
+        }
+        if !wanted.is_empty() {
+            match self.open(wanted).await {
+                Ok(made) => made.into_iter().for_each(|(core, partition)| opened[core.index()].push(partition)),
+                Err(refusal) => {
+                    self.take_back_since(before).await;
+                    return Err(refusal);
                 }
             }
         }

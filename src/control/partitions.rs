@@ -1,7 +1,11 @@
 //! Directories of partitions: made, opened as logs, removed.
 //!
-//! Blocking: helper threads and start-up. Invariant: a deleted topic's directories get another name before anything in them is
-//! removed, so a half-removed partition is never opened.
+//! Blocking: helper threads and start-up. Invariants: a deleted topic's directories get another name before anything in them is
+//! removed, so a half-removed partition is never opened; what is made new is on the disk before a core has it, so that a record
+//! that is synced has a name to be found by.
+//!
+//! Many directories are made first and synced afterwards, several at a time: the first sync commits the file system's journal for
+//! all of them, and those that wait for the disk at the same time share its flush. One after the other, each would be three commits.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,8 +18,10 @@ use crate::base::{CoreId, Offset, PartitionIndex, TopicId, TopicName};
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::image::{PartitionImage, TopicImage};
 use crate::cluster::topic_config::TopicConfig;
-use crate::io::{clock, directory, entropy};
+use crate::io::thread::on_threads;
+use crate::io::{File, clock, directory, entropy};
 use crate::log::data_dir::{self, Aside, aside_folder, partition_folder};
+use crate::log::format::{LEADER_EPOCH_CHECKPOINT_FILE, PARTITION_METADATA_FILE};
 use crate::log::{Log, LogError, OpenContext, RecoveryReport, partition_metadata};
 use crate::shard::OpenedPartition;
 use crate::shard::log_config::log_config;
@@ -29,7 +35,10 @@ pub enum PartitionError {
     Log(#[from] LogError),
 }
 
-/// Makes and opens the logs of new partitions.
+/// Threads that sync directories. They wait for the disk and for nothing else.
+const SYNC_THREADS: usize = 16;
+
+/// Makes and opens the logs of new partitions, durably.
 ///
 /// # Errors
 /// The host's, for the first partition that cannot be made.
@@ -38,14 +47,48 @@ pub fn create(
     broker: &BrokerConfig,
     wanted: &[(Arc<TopicImage>, PartitionIndex)],
 ) -> Result<Vec<(CoreId, OpenedPartition)>, PartitionError> {
-    let mut opened = Vec::with_capacity(wanted.len());
+    let mut created = Vec::with_capacity(wanted.len());
+    let mut unsynced = Vec::with_capacity(wanted.len());
     for (topic, index) in wanted {
         let partition = topic.partition(*index).expect("a new partition stands in its topic");
-        let (partition, _) = open(data_dir, broker, topic, partition, Known::default())?;
-        opened.push(partition);
+        let opened = open(data_dir, broker, topic, partition, Known::default())?;
+        unsynced.extend(opened.unsynced);
+        created.push((partition.core, opened.partition));
     }
-    directory::sync(data_dir).map_err(|source| PartitionError::File { action: "sync", path: data_dir.to_owned(), source })?;
-    Ok(opened)
+    make_durable(data_dir, &unsynced)?;
+    Ok(created)
+}
+
+/// Syncs the directories that [`open`] has left to it, and the data directory that names them.
+///
+/// # Errors
+/// The host's, for one of them.
+pub fn make_durable(data_dir: &Path, unsynced: &[PathBuf]) -> Result<(), PartitionError> {
+    if unsynced.is_empty() {
+        return Ok(());
+    }
+    let shares: Vec<&[PathBuf]> = unsynced.chunks(unsynced.len().div_ceil(SYNC_THREADS)).collect();
+    let sync_share = |share: &[PathBuf]| share.iter().try_for_each(|path| sync_partition(path));
+    on_threads(shares, sync_share).into_iter().collect::<Result<(), PartitionError>>()?;
+    directory::sync(data_dir).map_err(failed("sync", data_dir))
+}
+
+/// Syncs the small files of a partition and the names in its directory.
+fn sync_partition(partition: &Path) -> Result<(), PartitionError> {
+    for name in [PARTITION_METADATA_FILE, LEADER_EPOCH_CHECKPOINT_FILE] {
+        let path = partition.join(name);
+        match File::open_write(&path).and_then(|file| file.data_sync()) {
+            // The log writes its epochs later, durably.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => result.map_err(failed("sync", &path))?,
+        }
+    }
+    directory::sync(partition).map_err(failed("sync", partition))
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PartitionError + use<> {
+    let path = path.to_owned();
+    move |source| PartitionError::File { action, path, source }
 }
 
 /// What the checkpoints say of a partition.
@@ -60,6 +103,14 @@ pub struct Known {
     pub progress: Option<Arc<AtomicU64>>,
 }
 
+/// An opened log, and what is left to do about it.
+pub struct Opened {
+    pub partition: OpenedPartition,
+    pub report: RecoveryReport,
+    /// The directory, if [`make_durable`] has to see to it before anything is written to the log.
+    pub unsynced: Option<PathBuf>,
+}
+
 /// Opens one partition's log, recovers it if it must be, and begins this leader epoch in it.
 ///
 /// # Errors
@@ -70,23 +121,20 @@ pub fn open(
     topic: &TopicImage,
     partition: &PartitionImage,
     known: Known,
-) -> Result<((CoreId, OpenedPartition), RecoveryReport), PartitionError> {
+) -> Result<Opened, PartitionError> {
     let path = data_dir.join(partition_folder(&topic.name, partition.index));
-    let failed = |action| {
-        let path = path.clone();
-        move |source| PartitionError::File { action, path, source }
-    };
     if let Ok(Some(other)) = partition_metadata::read(&path)
         && other != topic.id
     {
         // As Kafka: the records of another topic of this name are not this topic's, and not ours to remove.
         let stray = data_dir.join(aside_folder(&topic.name, partition.index, &hex(entropy::uuid()), Aside::Stray));
         tracing::warn!("{} belongs to a topic with id {other}, not {}: it is now {}", path.display(), topic.id, stray.display());
-        directory::rename(&path, &stray).map_err(failed("set aside"))?;
+        directory::rename(&path, &stray).map_err(failed("set aside", &path))?;
     }
-    directory::create_all(&path).map_err(failed("create"))?;
-    if !matches!(partition_metadata::read(&path), Ok(Some(id)) if id == topic.id) {
-        partition_metadata::write(&path, topic.id).map_err(failed("write partition.metadata in"))?;
+    directory::create_all(&path).map_err(failed("create", &path))?;
+    let is_named = matches!(partition_metadata::read(&path), Ok(Some(id)) if id == topic.id);
+    if !is_named {
+        partition_metadata::write(&path, topic.id).map_err(failed("write partition.metadata in", &path))?;
     }
     let config = Arc::new(log_config(&TopicConfig::resolve(broker, &topic.configs)));
     let context = OpenContext {
@@ -98,9 +146,13 @@ pub fn open(
         progress: known.progress,
     };
     let (mut log, report) = Log::open(&path, config, context)?;
-    log.assign_leader_epoch(partition.leader_epoch);
+    match report.is_new {
+        true => log.begin_first_leader_epoch(partition.leader_epoch).map_err(failed("write the leader epoch of", &path))?,
+        false => log.assign_leader_epoch(partition.leader_epoch),
+    }
     let key = PartitionKey { topic_id: topic.id, index: partition.index };
-    Ok(((partition.core, OpenedPartition { key, log }), report))
+    let unsynced = (report.is_unsynced || !is_named).then_some(path);
+    Ok(Opened { partition: OpenedPartition { key, log }, report, unsynced })
 }
 
 /// Takes the directories of these partitions of a deleted topic out of sight. Returns what [`remove`] is to remove.
@@ -158,3 +210,6 @@ pub fn remove_leftovers(data_dir: &Path) -> Result<(), PartitionError> {
 fn hex(bytes: [u8; 16]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::checkpoints;
-use super::partitions::{self, Known};
+use super::partitions::{self, Known, PartitionError};
 use super::store::{self, StoreError};
 use crate::base::{CoreId, LeaderEpoch, PartitionIndex, ProducerId, TopicId};
 use crate::cluster::broker_config::BrokerConfig;
@@ -27,7 +27,7 @@ use crate::io::{clock, directory, entropy};
 use crate::log::checkpoint::CheckpointError;
 use crate::log::data_dir::{self, PartitionFolder};
 use crate::log::meta_properties::{self, MetaProperties, MetaPropertiesError};
-use crate::log::{RecoveryReport, checkpoint, clean_shutdown, leader_epochs, partition_metadata};
+use crate::log::{checkpoint, clean_shutdown, leader_epochs, partition_metadata};
 use crate::shard::{OpenedPartition, PartitionCheckpoint};
 
 /// More than a broker hands out in the long run.
@@ -88,6 +88,8 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
+    Partitions(#[from] PartitionError),
+    #[error(transparent)]
     Refused(#[from] Refusal),
 }
 
@@ -133,7 +135,7 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
     store::write(data_dir, &image)?;
 
     let started_ns = clock::monotonic_ns();
-    let (opened, mut summary) = open_all(options, &image, clean);
+    let (opened, mut summary) = open_all(options, &image, clean)?;
     if !clean {
         checkpoint_recovered(data_dir, &image, &opened);
     }
@@ -252,10 +254,17 @@ fn unknown_topics(image: &MetadataImage, found: Vec<PartitionFolder>) -> Vec<Ado
 }
 
 /// One partition's log with what opening it came to, or why it stays closed.
-type Opened = Result<((CoreId, OpenedPartition), RecoveryReport), String>;
+type Opened = Result<(CoreId, partitions::Opened), String>;
 
 /// Opens every partition's log, on `options.threads` threads. One that cannot be opened stays offline alone.
-fn open_all(options: &StartOptions, image: &MetadataImage, clean: bool) -> (Vec<Vec<OpenedPartition>>, RecoverySummary) {
+///
+/// # Errors
+/// What was made or recovered cannot be made durable.
+fn open_all(
+    options: &StartOptions,
+    image: &MetadataImage,
+    clean: bool,
+) -> Result<(Vec<Vec<OpenedPartition>>, RecoverySummary), StartError> {
     let wanted: Vec<(Arc<TopicImage>, PartitionIndex)> =
         image.topics().flat_map(|topic| topic.partitions.iter().map(|partition| (topic.clone(), partition.index))).collect();
     let recovery_points = checkpoints::read(&options.data_dir, checkpoint::RECOVERY_POINT_FILE);
@@ -274,7 +283,7 @@ fn open_all(options: &StartOptions, image: &MetadataImage, clean: bool) -> (Vec<
         let partition = topic.partition(index).expect("taken from this topic");
         let opened = partitions::open(&options.data_dir, &options.broker_config, &topic, partition, known);
         logs_open.fetch_add(1, Ordering::Relaxed);
-        opened.map_err(|error| format!("{}-{index} stays offline: {error}", topic.name))
+        opened.map(|opened| (partition.core, opened)).map_err(|error| format!("{}-{index} stays offline: {error}", topic.name))
     };
     let show_progress = || {
         let (bytes, logs) = (bytes_checked.load(Ordering::Relaxed), logs_open.load(Ordering::Relaxed));
@@ -288,10 +297,12 @@ fn open_all(options: &StartOptions, image: &MetadataImage, clean: bool) -> (Vec<
 
     let mut by_core: Vec<Vec<OpenedPartition>> = (0..image.core_count).map(|_| Vec::new()).collect();
     let mut summary = RecoverySummary { clean, partitions: wanted.len(), ..RecoverySummary::default() };
+    let mut unsynced = Vec::new();
     for opened in results.into_iter().flatten() {
         match opened {
-            Ok(((core, partition), report)) => {
+            Ok((core, partitions::Opened { partition, report, unsynced: directory })) => {
                 by_core[core.index()].push(partition);
+                unsynced.extend(directory);
                 summary.log_bytes_read += report.log_bytes_read;
                 if report.is_noteworthy() {
                     summary.noteworthy.push(report.to_string());
@@ -300,5 +311,6 @@ fn open_all(options: &StartOptions, image: &MetadataImage, clean: bool) -> (Vec<
             Err(failure) => summary.offline.push(failure),
         }
     }
-    (by_core, summary)
+    partitions::make_durable(&options.data_dir, &unsynced)?;
+    Ok((by_core, summary))
 }

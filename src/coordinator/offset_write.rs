@@ -135,6 +135,11 @@ impl OffsetWrite {
     }
 }
 
+/// The partitions whose offset is committed, pending in a transaction, or on its way to the log in one of these writes.
+pub(super) fn partitions_with_offsets<'a>(kept: &'a Offsets, writes: impl Iterator<Item = &'a OffsetWrite>) -> BTreeSet<TopicPartition> {
+    kept.partitions().chain(writes.flat_map(OffsetWrite::committing)).cloned().collect()
+}
+
 /// The records that remove these offsets.
 pub(super) fn tombstones<'a>(group_id: &GroupId, partitions: impl Iterator<Item = &'a TopicPartition>) -> Vec<GroupRecord> {
     let tombstone =

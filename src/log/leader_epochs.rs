@@ -130,7 +130,16 @@ pub fn read(directory: &Path) -> Result<Option<LeaderEpochs>, CheckpointError> {
 
 /// Replaces the file in a partition's directory, durably.
 pub fn write(directory: &Path, epochs: &LeaderEpochs) -> std::io::Result<()> {
-    directory::replace_atomically(&directory.join(LEADER_EPOCH_CHECKPOINT_FILE), epochs.print().as_bytes(), true)
+    replace(directory, epochs, true)
+}
+
+/// Writes the file into a new directory. It is durable when the caller has synced it and its directory.
+pub fn write_new(directory: &Path, epochs: &LeaderEpochs) -> std::io::Result<()> {
+    replace(directory, epochs, false)
+}
+
+fn replace(directory: &Path, epochs: &LeaderEpochs, durable: bool) -> std::io::Result<()> {
+    directory::replace_atomically(&directory.join(LEADER_EPOCH_CHECKPOINT_FILE), epochs.print().as_bytes(), durable)
 }
 
 #[cfg(test)]

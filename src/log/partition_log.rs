@@ -25,7 +25,7 @@ use super::compaction::of_log::CleanerState;
 use super::config::LogConfig;
 use super::error::LogError;
 use super::jobs::Step;
-use super::leader_epochs::LeaderEpochs;
+use super::leader_epochs::{self, LeaderEpochs};
 use super::producer_state::ProducerState;
 use super::read::PositionCache;
 use super::segment::{ActiveSegment, OffsetAndPosition, SealedSegment};
@@ -169,6 +169,16 @@ impl Log {
         if self.leader_epochs.assign(epoch, self.log_end_offset) {
             self.write_leader_epochs_later();
         }
+    }
+
+    /// As `assign_leader_epoch`, for a log whose directory was just made: blocking, for a helper thread, and left to the caller to sync. So many new
+    /// logs do not each ask a helper thread for two syncs soon after.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn begin_first_leader_epoch(&mut self, epoch: LeaderEpoch) -> std::io::Result<()> {
+        self.leader_epochs.assign(epoch, self.log_end_offset);
+        leader_epochs::write_new(&self.directory, &self.leader_epochs)
     }
 
     pub(super) fn write_leader_epochs_later(&mut self) {

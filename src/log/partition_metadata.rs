@@ -55,8 +55,9 @@ pub fn read(directory: &Path) -> Result<Option<TopicId>, PartitionMetadataError>
     }
 }
 
+/// Writes the file. It is durable when the caller has synced it and its directory.
 pub fn write(directory: &Path, topic_id: TopicId) -> std::io::Result<()> {
-    directory::replace_atomically(&directory.join(PARTITION_METADATA_FILE), print(topic_id).as_bytes(), true)
+    directory::replace_atomically(&directory.join(PARTITION_METADATA_FILE), print(topic_id).as_bytes(), false)
 }
 
 #[cfg(test)]

@@ -68,6 +68,10 @@ pub struct RecoveryReport {
     /// Base offsets of segments whose indexes were missing or wrong. Segments that were checked get new ones anyway and do not count.
     pub indexes_rebuilt: Vec<Offset>,
     pub leader_epochs_rebuilt: bool,
+    /// There was no segment: the first one was made.
+    pub is_new: bool,
+    /// The directory holds names that may not be durable. Before the log is written to, the caller syncs it.
+    pub is_unsynced: bool,
     /// Everything else that an operator may want to know.
     pub notes: Vec<String>,
 }
@@ -117,7 +121,8 @@ impl fmt::Display for RecoveryReport {
 }
 
 impl Log {
-    /// Opens a partition's directory, or makes it. Blocking: for a helper thread.
+    /// Opens a partition's directory, or makes it. Blocking: for a helper thread. The names in it may not be durable yet (`RecoveryReport::is_unsynced`): who
+    /// opens many logs syncs their directories together.
     ///
     /// # Errors
     /// The host refuses to list, read, write or rename. Damage is not an error.
@@ -213,9 +218,7 @@ impl Opening<'_> {
         let producers = producers.load()?;
         self.report.log_bytes_read += producers.log_bytes_read;
         self.report.notes.extend(producers.notes);
-        if self.report.segments_checked > 0 {
-            directory::sync(self.partition).doing(self.partition, "sync")?;
-        }
+        self.report.is_unsynced = self.report.is_new || self.report.segments_checked > 0;
         Ok(Log {
             directory: self.partition.into(),
             config,
@@ -385,7 +388,9 @@ impl Opening<'_> {
             }
         }
         // What was checked came from the page cache. The next start must be able to trust it without looking again.
-        log.data_sync().doing(&path, "sync")?;
+        if file_bytes > 0 {
+            log.data_sync().doing(&path, "sync")?;
+        }
         let indexes = SegmentIndexes::Built(indexes);
         Ok((Examined { base_offset, size: end, end_offset: expected, indexes, first_batch }, cut))
     }
@@ -443,7 +448,7 @@ impl Opening<'_> {
         let base_offset = self.context.log_start_offset.unwrap_or(Offset::ZERO);
         let path = format::path(self.partition, base_offset, FileKind::Log);
         File::create(&path).doing(&path, "create")?;
-        directory::sync(self.partition).doing(self.partition, "sync")?;
+        self.report.is_new = true;
         let indexes = SegmentIndexes::Built(IndexBuilder::new());
         Ok(Examined { base_offset, size: 0, end_offset: base_offset, indexes, first_batch: FirstBatch::None })
     }

@@ -22,6 +22,7 @@ use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::describe_producers_request::TopicRequest as DescribeProducersTopic;
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
+use kafka_protocol::messages::describe_user_scram_credentials_request::UserName;
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource as IncrementalResource, AlterableConfig as IncrementalConfig,
 };
@@ -134,7 +135,7 @@ const fn array(element: &'static Kind) -> Field {
 }
 
 /// Every request that may be given to `kafka-protocol`.
-pub static SHAPES: [Shape; 33] = [
+pub static SHAPES: [Shape; 34] = [
     LIST_OFFSETS,
     METADATA,
     OFFSET_COMMIT,
@@ -163,6 +164,7 @@ pub static SHAPES: [Shape; 33] = [
     OFFSET_DELETE,
     DESCRIBE_CLIENT_QUOTAS,
     ALTER_CLIENT_QUOTAS,
+    DESCRIBE_USER_SCRAM_CREDENTIALS,
     DESCRIBE_CLUSTER,
     DESCRIBE_PRODUCERS,
     CONSUMER_GROUP_HEARTBEAT,
@@ -689,6 +691,18 @@ const ALTER_CLIENT_QUOTAS: Shape = Shape {
         })),
         BOOL, // validate only
     ]),
+};
+
+const DESCRIBE_USER_SCRAM_CREDENTIALS: Shape = Shape {
+    api_key: 50,
+    versions: (0, 0),
+    body: body(&[array(&Kind::Structure(&Structure {
+        fields: &[
+            TEXT, // name
+        ],
+        memory_bytes: size_of::<UserName>(),
+    }))
+    .nullable_since(0)]),
 };
 
 const DESCRIBE_CLUSTER: Shape = Shape {

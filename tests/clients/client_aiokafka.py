@@ -5,14 +5,13 @@ several times quicker.
 """
 
 import asyncio
-import time
 
 import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+import polled_records
 import recipe
 
-SILENCE_SECONDS_MAX = 30
 SENT_SINGLY = 1_000
 
 
@@ -99,36 +98,12 @@ async def _read(bootstrap, topic, partitions):
     try:
         assigned = [aiokafka.TopicPartition(topic, partition) for partition in range(len(partitions))]
         begins, ends = await consumer.beginning_offsets(assigned), await consumer.end_offsets(assigned)
-        for one, expected in zip(assigned, partitions):
-            if (begins[one], ends[one]) != (0, len(expected)):
-                raise AssertionError(f"{one}: begin and end expected {(0, len(expected))}, came {(begins[one], ends[one])}")
+        polled_records.check_ends(assigned, begins, ends, partitions)
         consumer.assign(assigned)
         for one in assigned:
             consumer.seek(one, 0)
-        await _compare(consumer, partitions, recipe.writer_of(topic) != "kcat")
+        comparison = polled_records.Comparison(partitions, recipe.writer_of(topic) != "kcat")
+        while comparison.left:
+            comparison.take(await consumer.getmany(timeout_ms=1_000))
     finally:
         await consumer.stop()
-
-
-async def _compare(consumer, partitions, timestamps_are_known):
-    positions = [0] * len(partitions)
-    left = sum(len(expected) for expected in partitions)
-    progress = time.monotonic()
-    while left:
-        polled = await consumer.getmany(timeout_ms=1_000)
-        if not polled and time.monotonic() - progress > SILENCE_SECONDS_MAX:
-            raise AssertionError(f"nothing came for {SILENCE_SECONDS_MAX} s at offsets {positions}")
-        for assigned, came_records in polled.items():
-            partition = assigned.partition
-            expected_records, offset = partitions[partition], positions[partition]
-            for record in came_records:
-                if record.offset != offset:
-                    raise AssertionError(f"partition {partition}: offset expected {offset}, came {record.offset}")
-                timestamp = record.timestamp if timestamps_are_known else recipe.recent_as_zero(record.timestamp)
-                came = (record.key, record.value, tuple(record.headers), timestamp)
-                if came != expected_records[offset] or record.timestamp_type != 0:
-                    raise AssertionError(recipe.first_difference(expected_records[offset], came, partition, offset))
-                offset += 1
-            positions[partition] = offset
-            left -= len(came_records)
-            progress = time.monotonic()

@@ -1,14 +1,11 @@
 """kafka-python in the matrix: admin API, producer with its defaults (idempotent), assigned consumer without a group."""
 
-import time
-
 import kafka
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
+import polled_records
 import recipe
-
-SILENCE_SECONDS_MAX = 30
 
 
 def version():
@@ -57,36 +54,12 @@ def read(bootstrap, topic, partitions):
     try:
         assigned = [TopicPartition(topic, partition) for partition in range(len(partitions))]
         begins, ends = consumer.beginning_offsets(assigned), consumer.end_offsets(assigned)
-        for one, expected in zip(assigned, partitions):
-            if (begins[one], ends[one]) != (0, len(expected)):
-                raise AssertionError(f"{one}: begin and end expected {(0, len(expected))}, came {(begins[one], ends[one])}")
+        polled_records.check_ends(assigned, begins, ends, partitions)
         consumer.assign(assigned)
         for one in assigned:
             consumer.seek(one, 0)
-        _compare(consumer, partitions, recipe.writer_of(topic) != "kcat")
+        comparison = polled_records.Comparison(partitions, recipe.writer_of(topic) != "kcat")
+        while comparison.left:
+            comparison.take(consumer.poll(timeout_ms=1_000))
     finally:
         consumer.close()
-
-
-def _compare(consumer, partitions, timestamps_are_known):
-    positions = [0] * len(partitions)
-    left = sum(len(expected) for expected in partitions)
-    progress = time.monotonic()
-    while left:
-        polled = consumer.poll(timeout_ms=1_000)
-        if not polled and time.monotonic() - progress > SILENCE_SECONDS_MAX:
-            raise AssertionError(f"nothing came for {SILENCE_SECONDS_MAX} s at offsets {positions}")
-        for assigned, came_records in polled.items():
-            partition = assigned.partition
-            expected_records, offset = partitions[partition], positions[partition]
-            for record in came_records:
-                if record.offset != offset:
-                    raise AssertionError(f"partition {partition}: offset expected {offset}, came {record.offset}")
-                timestamp = record.timestamp if timestamps_are_known else recipe.recent_as_zero(record.timestamp)
-                came = (record.key, record.value, tuple(record.headers), timestamp)
-                if came != expected_records[offset] or record.timestamp_type != 0:
-                    raise AssertionError(recipe.first_difference(expected_records[offset], came, partition, offset))
-                offset += 1
-            positions[partition] = offset
-            left -= len(came_records)
-            progress = time.monotonic()

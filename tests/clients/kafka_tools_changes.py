@@ -47,6 +47,21 @@ def alter_broker_configs(tools):
     expect("log.retention.ms" not in printed, "no default to be left", printed)
 
 
+def describe_users(tools):
+    """ConfigCommand on users: it asks for their quotas and then for SCRAM credentials, of everybody and of one."""
+    everybody, one = ("--entity-type", "users"), ("--entity-type", "users", "--entity-name", "ANONYMOUS")
+    tools.run(CONFIGS, "--alter", *one, "--add-config", "producer_byte_rate=1000000")
+    for users in (everybody, one):
+        printed = tools.run(CONFIGS, "--describe", *users)
+        expect("Quota configs for user-principal 'ANONYMOUS' are producer_byte_rate=1000000" in printed, "the user's quota", printed)
+        expect("Exception" not in printed and "SCRAM credential configs" not in printed, "no credentials and no failure", printed)
+    tools.run(CONFIGS, "--alter", *one, "--delete-config", "producer_byte_rate")
+    printed = tools.run(CONFIGS, "--describe", *everybody)
+    expect("Quota configs" not in printed and "Exception" not in printed, "nothing to be left", printed)
+    printed = tools.run(CONFIGS, "--alter", *one, "--add-config", "SCRAM-SHA-256=[password=secret]", expect_code=1)
+    expect("UnsupportedVersionException" in printed, "credentials to be refused", printed)
+
+
 def add_partitions(tools):
     """TopicCommand --alter, which may only add."""
     tools.run("TopicCommand", "--alter", "--topic", "changes", "--partitions", PARTITIONS)
@@ -96,4 +111,4 @@ def move_partitions(tools):
     tools.run("TopicCommand", "--delete", "--topic", "changes")
 
 
-CHECKS = (alter_topic_configs, alter_broker_configs, add_partitions, move_partitions)
+CHECKS = (alter_topic_configs, alter_broker_configs, describe_users, add_partitions, move_partitions)

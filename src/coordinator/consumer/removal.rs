@@ -12,7 +12,7 @@ use crate::coordinator::effect::{Refusal, Response, Turn};
 use crate::coordinator::event::TopicPartition;
 use crate::coordinator::ids::RequestToken;
 use crate::coordinator::offset_expiry::{RetentionStart, has_expired};
-use crate::coordinator::offset_write::{OffsetWrite, group_write_error, tombstones};
+use crate::coordinator::offset_write::{OffsetWrite, group_write_error, partitions_with_offsets, tombstones};
 use crate::coordinator::record_format::GroupRecord;
 
 impl ConsumerGroup {
@@ -111,12 +111,11 @@ impl ConsumerGroup {
         self.persist(records, PendingWrite::Offsets(write), turn);
     }
 
-    /// Partitions whose offset is committed, pending in a transaction, or on its way to the log.
     fn partitions_with_offsets(&self) -> BTreeSet<TopicPartition> {
         let on_their_way = self.writes.iter().filter_map(|(_, write)| match write {
-            PendingWrite::Offsets(write) => Some(write.committing()),
+            PendingWrite::Offsets(write) => Some(write),
             _ => None,
         });
-        self.offsets.partitions().chain(on_their_way.flatten()).cloned().collect()
+        partitions_with_offsets(&self.offsets, on_their_way)
     }
 }
