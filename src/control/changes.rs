@@ -132,6 +132,7 @@ impl Changes {
                     for (core, key) in topic.iter().flat_map(|topic| placed(topic)) {
                         removed[core.index()].push(key);
                     }
+                    self.checkpoints.forget(deletion.id);
                     deletions.push(deletion);
                 }
                 Effect::RemovePartitions { .. } => unreachable!("only taking back leads there"),

@@ -54,14 +54,14 @@ impl Reconfigured {
     }
 }
 
-/// What the checkpoint files hold of one partition.
+/// What the checkpoint files hold of one partition. `None`: no line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionCheckpoint {
     pub topic: TopicName,
     pub index: PartitionIndex,
-    /// Everything below is on the disk.
-    pub recovery_point: Offset,
-    pub high_watermark: Offset,
+    /// Everything below is on the disk. Every log that was opened has it, and the next.
+    pub recovery_point: Option<Offset>,
+    pub high_watermark: Option<Offset>,
     /// Only where the log's start is not its first segment's.
     pub log_start_offset: Option<Offset>,
     /// Only of compacted topics: the first offset that is not cleaned yet.

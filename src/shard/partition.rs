@@ -233,8 +233,8 @@ impl Partition {
         Ok(PartitionCheckpoint {
             topic: self.topic.clone(),
             index: self.key.index,
-            recovery_point: state.log.recovery_point(),
-            high_watermark: state.high_watermark.offset,
+            recovery_point: Some(state.log.recovery_point()),
+            high_watermark: Some(state.high_watermark.offset),
             log_start_offset: state.log.log_start_offset_to_checkpoint(),
             first_dirty_offset: state.log.first_dirty_offset_to_checkpoint(),
         })

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
+use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -11,7 +12,8 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
-use kafka_protocol::messages::{BrokerId, CreateTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest};
+use kafka_protocol::messages::{AlterPartitionReassignmentsRequest, MetadataRequest, ProduceRequest};
+use kafka_protocol::messages::{BrokerId, CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, ListOffsetsRequest};
 use kafka_protocol::messages::{TopicName, fetch_response::PartitionData};
 use kafka_protocol::protocol::{Request, StrBytes};
 use pagewire::api::versions;
@@ -27,6 +29,7 @@ pub const FETCH: i16 = 12;
 pub const LIST_OFFSETS: i16 = 10;
 pub const METADATA: i16 = 12;
 pub const CREATE_TOPICS: i16 = 7;
+pub const DELETE_TOPICS: i16 = 5;
 
 /// The versions of a request that are served.
 pub fn served<R: Request>() -> RangeInclusive<i16> {
@@ -85,6 +88,13 @@ pub fn try_create_topic(connection: &mut Connection, name: &str, partitions: i32
 /// Creates a topic, which must work.
 pub fn create_topic(connection: &mut Connection, name: &str, partitions: i32, configs: &[(&str, &str)]) {
     assert_eq!(try_create_topic(connection, name, partitions, configs), 0, "create {name}");
+}
+
+/// Deletes a topic, which must work.
+pub fn delete_topic(connection: &mut Connection, name: &str) {
+    let request = DeleteTopicsRequest::default().with_topic_names(vec![topic_name(name)]).with_timeout_ms(30_000);
+    let answer = connection.ask(DELETE_TOPICS, &request);
+    assert_eq!(answer.responses[0].error_code, 0, "delete {name}");
 }
 
 /// One batch without compression, stamped now.

@@ -9,7 +9,7 @@ use crate::shard::partition::Written;
 use crate::shard::test_cores::TestCores;
 
 fn high_watermark(cores: &TestCores) -> i64 {
-    cores.checkpoint(0).high_watermark.0
+    cores.checkpoint(0).high_watermark.unwrap().0
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn nothing_is_readable_before_the_sync_that_the_topic_asks_for() {
         let written = cores.append(0, &[b"x"]).unwrap();
         assert_eq!(high_watermark(&cores), 0);
         written.durable.expect("it must be synced").await.unwrap();
-        assert_eq!((high_watermark(&cores), cores.checkpoint(0).recovery_point.0), (1, 1));
+        assert_eq!((high_watermark(&cores), cores.checkpoint(0).recovery_point.unwrap().0), (1, 1));
     });
 }
 
@@ -61,7 +61,7 @@ fn a_log_whose_sync_failed_is_never_synced_again() {
         partition.tick(&shard);
         crate::io::glommio::sleep(std::time::Duration::from_millis(50)).await;
         assert_eq!(shard.counters.flushes.get(), 0, "the kernel reports a failure once: the next sync would succeed");
-        assert_eq!(cores.checkpoint(0).recovery_point.0, 0, "what was lost is not on the disk");
+        assert_eq!(cores.checkpoint(0).recovery_point.unwrap().0, 0, "what was lost is not on the disk");
         assert_eq!(cores.append(0, &[b"y"]).err(), Some(ErrorCode::KafkaStorageError));
     });
 }
@@ -75,7 +75,7 @@ fn a_sync_acknowledges_nothing_once_the_log_is_offline() {
         // Another sync of the same file met the error first.
         let _ = partition.state_mut().unwrap().log.sync_failed(&io::Error::other("EIO"));
         assert_eq!(written.durable.unwrap().await, Err(ErrorCode::KafkaStorageError));
-        assert_eq!((high_watermark(&cores), cores.checkpoint(0).recovery_point.0), (0, 0));
+        assert_eq!((high_watermark(&cores), cores.checkpoint(0).recovery_point.unwrap().0), (0, 0));
     });
 }
 
