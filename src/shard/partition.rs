@@ -72,6 +72,8 @@ struct State {
     high_watermark: OffsetAndPosition,
     watchers: HashSet<Watcher>,
     flush: FlushState,
+    /// Somebody was told that there are more producers than are told apart.
+    told_of_displaced_producers: bool,
     /// A background job of this log is with a helper thread.
     jobs_under_way: bool,
     /// The partition is about to leave this core: no more jobs are given out here.
@@ -167,6 +169,7 @@ impl Partition {
                 high_watermark,
                 watchers: HashSet::new(),
                 flush: FlushState::default(),
+                told_of_displaced_producers: false,
                 jobs_under_way: false,
                 is_resting: false,
                 swap_call: None,

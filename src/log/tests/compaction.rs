@@ -382,7 +382,7 @@ fn a_search_by_time_meets_a_swap() {
     let scratch = tempfile::tempdir().unwrap();
     let (mut log, _) = open(scratch.path(), &compacted(), OpenContext::default());
     let written = filled(&mut log);
-    let before = log.timestamp_lookup(TimestampQuery::AtOrAfter(Timestamp(NOW.0 + 5))).unwrap();
+    let before = log.timestamp_lookup(TimestampQuery::AtOrAfter(Timestamp(NOW.0 + 5)), log.end()).unwrap();
     log.tick(Timestamp(NOW.0 + 120_000), log.log_end_offset());
     let ReadOutcome::NotOpen(opening) = log.read(Offset(0), 1, log.end(), true).unwrap() else { panic!("still open") };
     clean(&mut log, LIMITS, NOW).unwrap();
@@ -391,7 +391,7 @@ fn a_search_by_time_meets_a_swap() {
     log.segment_opened(opening.open()).unwrap();
     let found = contents(&mut log);
     for record in &written {
-        let lookup = log.timestamp_lookup(TimestampQuery::AtOrAfter(Timestamp(record.timestamp))).unwrap();
+        let lookup = log.timestamp_lookup(TimestampQuery::AtOrAfter(Timestamp(record.timestamp)), log.end()).unwrap();
         let came = lookup.find().unwrap().map(|found| found.offset.0);
         let expected = found.iter().find(|left| left.timestamp >= record.timestamp).map(|left| left.offset);
         assert_eq!(came, expected, "at {}", record.timestamp);

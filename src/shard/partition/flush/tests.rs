@@ -3,7 +3,7 @@
 use std::io;
 
 use super::*;
-use crate::base::ProducerId;
+use crate::base::{ProducerId, Timestamp};
 use crate::io::glommio::run_here;
 use crate::shard::partition::Written;
 use crate::shard::test_cores::TestCores;
@@ -20,6 +20,31 @@ fn nothing_is_readable_before_the_sync_that_the_topic_asks_for() {
         assert_eq!(high_watermark(&cores), 0);
         written.durable.expect("it must be synced").await.unwrap();
         assert_eq!((high_watermark(&cores), cores.checkpoint(0).recovery_point.unwrap().0), (1, 1));
+    });
+}
+
+#[test]
+fn the_largest_timestamp_is_looked_for_among_what_readers_see() {
+    run_here(async {
+        let cores = TestCores::new(1, &[("flush.messages", "2")]);
+        let search = || {
+            let (shard, partition) = (cores.shard(0), cores.partition(0));
+            // Runs up to its first wait: what it looks at is settled then.
+            spawn(async move { partition.search_time(&shard, None).await })
+        };
+        cores.append_at(0, &[b"a"], Timestamp(5)).unwrap();
+        let second = cores.append_at(0, &[b"b"], Timestamp(9)).unwrap();
+        assert_eq!(high_watermark(&cores), 1);
+        let before = search();
+        cores.do_offloaded_work();
+        let before = before.await.unwrap().expect("one record can be read");
+        assert_eq!((before.offset, before.timestamp), (Offset(0), Timestamp(5)));
+
+        second.durable.expect("it must be synced").await.unwrap();
+        let after = search();
+        cores.do_offloaded_work();
+        let after = after.await.unwrap().expect("both can be read");
+        assert_eq!((after.offset, after.timestamp), (Offset(1), Timestamp(9)));
     });
 }
 
