@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::limits::{JOB_LOOK_MS, JOB_LOOKS_BEFORE_STOP_MAX};
 use crate::base::{CoreId, Offset, PartitionIndex, TopicId, TopicName};
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::image::{MetadataImage, OFFSETS_TOPIC, TopicImage};
@@ -14,10 +15,6 @@ use crate::io::glommio::sleep;
 use crate::log::Log;
 use crate::shard::Shard;
 use crate::shard::partition::{Partition, PartitionKey};
-
-/// How often, and how many times, a stopping core looks whether its background work is done.
-const JOB_WAIT: Duration = Duration::from_millis(5);
-const JOB_WAITS_MAX: usize = 2000;
 
 /// A log that was opened for this core.
 pub struct OpenedPartition {
@@ -172,11 +169,11 @@ impl Shard {
     /// Waits until no job and no sync of a log of this core is under way, so that the logs can be closed. Bounded: a disk that hangs
     /// must not keep the broker from ending.
     pub async fn finish_jobs(&self) {
-        for _ in 0..JOB_WAITS_MAX {
+        for _ in 0..JOB_LOOKS_BEFORE_STOP_MAX {
             if !self.all_partitions().iter().any(|partition| partition.has_work_under_way()) {
                 return;
             }
-            sleep(JOB_WAIT).await;
+            sleep(Duration::from_millis(JOB_LOOK_MS)).await;
         }
         tracing::warn!("background work on the logs of core {} does not end; the next start will check those logs", self.core);
     }

@@ -11,16 +11,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::CoreId;
+use crate::base::limits::{JOB_LOOK_MS, SYNC_LOOK_MS};
 use crate::cluster::image::MetadataImage;
 use crate::io::glommio::sleep;
 use crate::shard::calls::CallId;
 use crate::shard::partition::{Partition, PartitionKey};
 use crate::shard::{OpenedPartition, Shard, StoppedLog};
-
-/// How often a core looks whether a helper thread is done with a log that is to leave.
-const JOB_WAIT: Duration = Duration::from_millis(5);
-/// The same for a sync, for which requests wait.
-const SYNC_WAIT: Duration = Duration::from_millis(1);
 
 /// What one core holds back.
 #[derive(Default)]
@@ -53,7 +49,7 @@ impl Shard {
         let leaving = self.open_ones(&keys);
         leaving.iter().for_each(|partition| partition.rest());
         while leaving.iter().any(|partition| partition.has_jobs_under_way()) {
-            sleep(JOB_WAIT).await;
+            sleep(Duration::from_millis(JOB_LOOK_MS)).await;
         }
     }
 
@@ -71,7 +67,7 @@ impl Shard {
         keys.iter().for_each(|key| self.close_groups(*key));
         let leaving = self.open_ones(&keys);
         while leaving.iter().any(|partition| partition.has_work_under_way()) {
-            sleep(SYNC_WAIT).await;
+            sleep(Duration::from_millis(SYNC_LOOK_MS)).await;
         }
         let parted = keys.into_iter().filter_map(|key| {
             let StoppedLog { log, has_work_under_way, .. } = self.give_up(key)?;
