@@ -202,10 +202,15 @@ impl Shard {
     }
 
     pub(super) fn give_up(self: &Rc<Self>, key: PartitionKey) -> Option<StoppedLog> {
-        self.close_groups(key);
-        let partition = self.partitions.borrow_mut().remove(&key)?;
+        let partition = self.take_out(key)?;
         let has_work_under_way = partition.has_work_under_way();
         Some(StoppedLog { topic: partition.topic.clone(), index: key.index, log: partition.give_up(self)?, has_work_under_way })
+    }
+
+    /// Nobody finds the partition at this core from now on.
+    pub(super) fn take_out(self: &Rc<Self>, key: PartitionKey) -> Option<Rc<Partition>> {
+        self.close_groups(key);
+        self.partitions.borrow_mut().remove(&key)
     }
 }
 

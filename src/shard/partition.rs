@@ -26,7 +26,7 @@ use crate::shard::log_config::log_config;
 use crate::shard::waits::{Listener, Watcher};
 use crate::shard::{PartitionCheckpoint, Shard, counters};
 use crate::wire::batch::Batch;
-pub use cleaning::{CleaningCandidate, Overdue};
+pub use cleaning::{CleaningCandidate, Overdue, Swap};
 pub use extent::LogExtent;
 use flush::FlushState;
 

@@ -97,6 +97,17 @@ pub fn delete_topic(connection: &mut Connection, name: &str) {
     assert_eq!(answer.responses[0].error_code, 0, "delete {name}");
 }
 
+/// Moves partitions of one topic to cores and returns the codes.
+pub fn reassign(connection: &mut Connection, topic: &str, places: &[(i32, usize)]) -> Vec<i16> {
+    let partitions = places.iter().map(|(partition, core)| {
+        ReassignablePartition::default().with_partition_index(*partition).with_replicas(Some(vec![BrokerId(1000 + *core as i32)]))
+    });
+    let topic = ReassignableTopic::default().with_name(topic_name(topic)).with_partitions(partitions.collect());
+    let answer = connection.ask(1, &AlterPartitionReassignmentsRequest::default().with_timeout_ms(30_000).with_topics(vec![topic]));
+    assert_eq!(answer.error_code, 0);
+    answer.responses[0].partitions.iter().map(|partition| partition.error_code).collect()
+}
+
 /// One batch without compression, stamped now.
 pub fn batch_of<V: AsRef<[u8]>>(values: &[V]) -> Vec<u8> {
     let mut builder = RecordBatchBuilder::new(Codec::None);

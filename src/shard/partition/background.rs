@@ -148,10 +148,16 @@ impl Partition {
         })
     }
 
-    /// Takes the log out, for closing or deletion. Everybody who waits is told; whoever still holds the partition finds it gone.
+    /// Takes the log out, for closing or deletion: its cleaning is over.
     pub fn give_up(&self, shard: &Rc<Shard>) -> Option<Log> {
-        let State { mut log, watchers, flush, swap_call, .. } = self.state.borrow_mut().take()?;
+        let mut log = self.hand_over(shard)?;
         log.abort_cleaning();
+        Some(log)
+    }
+
+    /// Takes the log out; its cleaning goes on where it goes. Everybody else who waits is told; whoever still holds the partition finds it gone.
+    pub fn hand_over(&self, shard: &Rc<Shard>) -> Option<Log> {
+        let State { log, watchers, flush, swap_call, .. } = self.state.borrow_mut().take()?;
         tell_cleaner(shard, swap_call);
         shard.tell_watchers(watchers, u64::MAX);
         flush.give_up(shard);
