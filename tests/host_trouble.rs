@@ -171,6 +171,26 @@ fn records_that_were_deleted_stay_deleted_when_their_log_goes_offline() {
 }
 
 #[test]
+fn a_full_disk_that_refuses_every_change_is_told_of_once_and_so_is_its_end() {
+    let disk = Disk::mount(8);
+    let mut broker = Broker::start_in(disk.path(), &[]);
+    let mut connection = broker.connect(0);
+    for outage in 1..3 {
+        let ballast = disk.fill();
+        for number in 0..30 {
+            assert_eq!(ask::try_create_topic(&mut connection, &format!("t{outage}-{number}"), 1, &[]), KAFKA_STORAGE_ERROR);
+        }
+        broker.wait_until(|broker| count(&broker.said(), "ERROR") == outage);
+        std::fs::remove_file(ballast).unwrap();
+        ask::create_topic(&mut connection, &format!("t{outage}"), 1, &[]);
+        broker.wait_until(|broker| count(&broker.said(), "again, after 30 that failed") == outage);
+    }
+    let said = broker.said();
+    assert_eq!((count(&said, "ERROR"), count(&said, "No space left on device")), (2, 2), "{said}");
+    broker.stop();
+}
+
+#[test]
 fn a_log_that_cannot_be_opened_stays_offline_alone() {
     let data_dir = fresh_dir();
     let mut broker = Broker::start_in(data_dir.path(), &[]);

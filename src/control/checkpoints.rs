@@ -10,6 +10,7 @@ use std::path::Path;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::cores::Cores;
+use super::outage::Outage;
 use crate::base::{ErrorCode, Offset, PartitionIndex, TopicId, TopicName};
 use crate::log::checkpoint::{
     self, CLEANER_OFFSET_FILE, HIGH_WATERMARK_FILE, LOG_START_OFFSET_FILE, PartitionOffsets, RECOVERY_POINT_FILE,
@@ -32,11 +33,12 @@ pub struct Checkpoints {
     /// Who waits for the log starts as they are when the next turn begins.
     askers: RefCell<Vec<ReplyTo>>,
     unopened: RefCell<Vec<Unopened>>,
+    writing: Outage,
 }
 
 impl Checkpoints {
     pub fn new(unopened: Vec<Unopened>) -> Checkpoints {
-        Checkpoints { turn: Mutex::default(), askers: RefCell::default(), unopened: RefCell::new(unopened) }
+        Checkpoints { turn: Mutex::default(), askers: RefCell::default(), unopened: RefCell::new(unopened), writing: Outage::default() }
     }
 
     /// The partitions that could not be opened, but for those of topics that are gone.
@@ -60,11 +62,10 @@ impl Checkpoints {
         let partitions = self.collect(cores).await;
         let data_dir = data_dir.to_owned();
         let written = tokio::task::spawn_blocking(move || write(&data_dir, &partitions)).await.expect("writing checkpoints does not panic");
-        if let Err(error) = written {
-            tracing::error!(
-                "cannot write the checkpoints of the data directory: {error}; the next start will read more than it would have to"
-            );
-        }
+        let written = written.map_err(|error| {
+            format!("cannot write the checkpoints of the data directory: {error}; the next start will read more than it would have to")
+        });
+        self.writing.note("checkpoints are written", &written);
     }
 
     /// Writes the log starts and answers `asker` with what came of it. Everybody who asks while another turn goes on shares the next one: many
@@ -80,10 +81,12 @@ impl Checkpoints {
         let data_dir = data_dir.to_owned();
         let writing =
             tokio::task::spawn_blocking(move || write_file(&data_dir, LOG_START_OFFSET_FILE, &partitions, |p| p.log_start_offset));
-        let written = writing.await.expect("writing checkpoints does not panic").map_err(|error| {
-            tracing::error!("cannot write {LOG_START_OFFSET_FILE}: {error}; records that were deleted may be back after a crash");
-            ErrorCode::KafkaStorageError
-        });
+        let written = writing
+            .await
+            .expect("writing checkpoints does not panic")
+            .map_err(|error| format!("cannot write {LOG_START_OFFSET_FILE}: {error}; records that were deleted may be back after a crash"));
+        self.writing.note("checkpoints are written", &written);
+        let written = written.map_err(|_| ErrorCode::KafkaStorageError);
         for asker in askers {
             cores.send(asker.core, asker.message(Box::new(written)));
         }
