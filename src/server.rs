@@ -21,6 +21,7 @@ use crate::base::limits::CONNECTIONS_PER_CORE_MAX;
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::controller::NodeDescription;
 use crate::cluster::image::{Advertise, DirectoryId, MetadataImage};
+use crate::control::checkpoints::Checkpoints;
 use crate::control::cores::Cores;
 use crate::control::signals::Signals;
 use crate::control::start::{self, StartError, StartOptions, Started};
@@ -67,6 +68,7 @@ pub fn run(settings: &Settings) -> Result<(), ServerError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(HELPERS_MAX).build()?;
     // Before anybody is told that the broker is ready: a SIGTERM that comes at once must find somebody who obeys it.
     let signals = runtime.block_on(async { Signals::new() })?;
+    let checkpoints = Rc::new(Checkpoints::new(summary.unopened.clone()));
     let (threads, control_end) = start_cores(settings, &ports, &image, opened)?;
     banner::print(settings, &ports, &image, &summary, clock::monotonic_ns() - begun_ns);
 
@@ -74,6 +76,7 @@ pub fn run(settings: &Settings) -> Result<(), ServerError> {
         let control = Control {
             cores: Cores::new(control_end),
             data_dir: settings.data_dir.clone(),
+            checkpoints: checkpoints.clone(),
             broker_config: settings.broker.clone(),
             image: MetadataImage::clone(&image),
             signals,
@@ -83,9 +86,7 @@ pub fn run(settings: &Settings) -> Result<(), ServerError> {
     // Waits for helper threads: one may still be writing checkpoints, which the last ones must replace.
     drop(runtime);
     let stopped = join(threads)?;
-    let mut closed = stop::close_all(stopped, settings.cpus.len().max(LOG_THREADS_MIN));
-    // A log that never opened was not closed cleanly either: the next start must look at it.
-    closed.failures.extend(summary.offline);
+    let closed = stop::close_all(stopped, checkpoints.unopened(), settings.cpus.len().max(LOG_THREADS_MIN));
     let result = stop::mark(&settings.data_dir, &closed).map_err(ServerError::Stop);
     drop(lock);
     result

@@ -8,6 +8,7 @@ mod broker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,11 +16,10 @@ use broker::ask;
 use broker::connection::{decode, frame};
 use broker::random::Random;
 use broker::{Broker, Connection, PATIENCE, fresh_dir};
-use kafka_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
+use kafka_protocol::messages::GroupId;
 use kafka_protocol::messages::find_coordinator_request::FindCoordinatorRequest;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequest, OffsetFetchRequestGroup};
-use kafka_protocol::messages::{GroupId, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use pagewire::base::{PartitionIndex, Timestamp};
 use pagewire::log::checkpoint;
@@ -178,8 +178,12 @@ fn no_damage(data_dir: &Path, topic: &str, partitions: i32) {
 
 /// Files of the cleaner that have not come to their place.
 fn unfinished(data_dir: &Path, topic: &str) -> Vec<PathBuf> {
-    let folders = (0..PARTITIONS).map(|partition| data_dir.join(format!("{topic}-{partition}")));
-    let entries = folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten().map(|entry| entry.path());
+    (0..PARTITIONS).flat_map(|partition| unfinished_of(data_dir, topic, partition)).collect()
+}
+
+fn unfinished_of(data_dir: &Path, topic: &str, partition: i32) -> Vec<PathBuf> {
+    let folder = data_dir.join(format!("{topic}-{partition}"));
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let is_unfinished = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| SegmentFileName::parse(name.to_str()?));
         name.is_some_and(|name| name.kind == FileKind::Log && matches!(name.marking, Marking::Cleaned | Marking::Swap))
@@ -277,6 +281,56 @@ fn killed_while_it_cleans_it_loses_nothing() {
 }
 
 #[test]
+fn moved_back_and_forth_while_it_is_cleaned_it_is_cleaned_to_the_end() {
+    let moves_min = setting("TEST_MOVES", 20);
+    let mut random = Random::seeded();
+    // A pass takes much longer than a partition stays where it is.
+    let slow = [&EAGER[..], &["--set", "log.cleaner.io.max.bytes.per.second=1500000"]].concat();
+    let mut broker = Broker::start(&slow);
+    let mut connection = broker.connect(0);
+    create(&mut connection, TOPIC, PARTITIONS, &[]);
+    let mut values = Values::new();
+    update(&mut connection, &mut random, 400, 6_000, &mut values);
+
+    let over = AtomicBool::new(false);
+    let (mut writer, mut writers_random) = (broker.connect(1), random.split());
+    let mut moves = 0;
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                update(&mut writer, &mut writers_random, 400, RECORDS_PER_BATCH, &mut values);
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+        // Each move meets the cleaning of its partition. In the end the cleaner has come to the end of two passes.
+        let begun = Instant::now();
+        let passes = |broker: &Broker| broker.said().matches("cleaned offsets").count();
+        while moves < moves_min || passes(&broker) < 2 {
+            if let Some(partition) = (0..PARTITIONS).find(|partition| !unfinished_of(&broker.data_dir, TOPIC, *partition).is_empty()) {
+                let to = 1 - ask::owner(&mut connection, TOPIC, partition);
+                assert_eq!(ask::reassign(&mut connection, TOPIC, &[(partition, to)]), [0]);
+                moves += 1;
+            }
+            thread::sleep(Duration::from_millis(2));
+            let is_late = begun.elapsed() > PATIENCE;
+            over.store(is_late, Ordering::Relaxed);
+            assert!(!is_late, "{} passes in {moves} moves:\n{}", passes(&broker), broker.said());
+        }
+        over.store(true, Ordering::Relaxed);
+        writing.join().expect("the writer met no error");
+    });
+    let ends = seal(&mut connection, TOPIC, PARTITIONS);
+    wait_until_cleaned(&mut broker, TOPIC, &ends);
+    check(&mut connection, &values, &ends, "cleaned and moved");
+    broker.kill();
+    no_damage(&broker.data_dir, TOPIC, PARTITIONS);
+    broker.start_again(&slow);
+    check(&mut broker.connect(1), &values, &ends, "after a kill");
+    broker.stop();
+    eprintln!("{moves} moves while a log was cleaned, {} keys", values.len());
+}
+
+#[test]
 fn a_topic_that_is_deleted_while_it_is_cleaned_may_be_made_anew() {
     let mut broker = Broker::start(&[&EAGER[..], &["--set", "log.cleaner.io.max.bytes.per.second=400000"]].concat());
     let mut random = Random::seeded();
@@ -292,9 +346,7 @@ fn a_topic_that_is_deleted_while_it_is_cleaned_may_be_made_anew() {
             check(&mut connection, &values, &ends, "the last topic of that name");
             break;
         }
-        let topic = DeleteTopicState::default().with_name(Some(TopicName(StrBytes::from_static_str(TOPIC))));
-        let answer = connection.ask(6, &DeleteTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000));
-        assert_eq!(answer.responses[0].error_code, 0);
+        ask::delete_topic(&mut connection, TOPIC);
     }
     // A stop does not wait for the cleaning of a large log.
     update(&mut connection, &mut random, 200, 20_000, &mut Values::new());

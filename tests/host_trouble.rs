@@ -7,6 +7,7 @@
 
 mod broker;
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -15,9 +16,11 @@ use std::thread;
 
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::{DeleteRecordsRequest, InitProducerIdRequest};
+use pagewire::base::Timestamp;
+use pagewire::wire::{Codec, RecordBatchBuilder};
 use tempfile::TempDir;
 
-use broker::{Broker, Ended, ask, fresh_dir, serve_and_fail};
+use broker::{Broker, Connection, Ended, ask, fresh_dir, serve_and_fail};
 
 const KAFKA_STORAGE_ERROR: i16 = 56;
 /// The exit code of a command that was tried and failed.
@@ -140,6 +143,14 @@ fn a_log_that_finds_the_disk_full_goes_offline_alone() {
     broker.stop();
 }
 
+/// Deletes the records of partition 0 below `offset` and returns the error code.
+fn delete_records(connection: &mut Connection, topic: &str, offset: i64) -> i16 {
+    let partition = DeleteRecordsPartition::default().with_partition_index(0).with_offset(offset);
+    let topic = DeleteRecordsTopic::default().with_name(ask::topic_name(topic)).with_partitions(vec![partition]);
+    let answer = connection.ask(2, &DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(10_000));
+    answer.topics[0].partitions[0].error_code
+}
+
 #[test]
 fn records_that_were_deleted_stay_deleted_when_their_log_goes_offline() {
     let disk = Disk::mount(24);
@@ -147,10 +158,7 @@ fn records_that_were_deleted_stay_deleted_when_their_log_goes_offline() {
     let mut connection = broker.connect(0);
     ask::create_topic(&mut connection, "t", 1, &[("segment.bytes", "1048576")]);
     ask::write(&mut connection, "t", 0, &["0", "1", "2", "3", "4"]);
-    let partition = DeleteRecordsPartition::default().with_partition_index(0).with_offset(3);
-    let topic = DeleteRecordsTopic::default().with_name(ask::topic_name("t")).with_partitions(vec![partition]);
-    let deleted = connection.ask(2, &DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(10_000));
-    assert_eq!(deleted.topics[0].partitions[0].error_code, 0);
+    assert_eq!(delete_records(&mut connection, "t", 3), 0);
 
     let ballast = disk.fill();
     let is_refused =
@@ -160,6 +168,26 @@ fn records_that_were_deleted_stay_deleted_when_their_log_goes_offline() {
     assert_eq!(broker.terminate().status.code(), FAILED, "a log was not closed");
     broker.start_again(&[]);
     assert_eq!(ask::list_offset(&mut broker.connect(0), "t", 0, ask::EARLIEST).offset, 3);
+}
+
+#[test]
+fn a_full_disk_that_refuses_every_change_is_told_of_once_and_so_is_its_end() {
+    let disk = Disk::mount(8);
+    let mut broker = Broker::start_in(disk.path(), &[]);
+    let mut connection = broker.connect(0);
+    for outage in 1..3 {
+        let ballast = disk.fill();
+        for number in 0..30 {
+            assert_eq!(ask::try_create_topic(&mut connection, &format!("t{outage}-{number}"), 1, &[]), KAFKA_STORAGE_ERROR);
+        }
+        broker.wait_until(|broker| count(&broker.said(), "ERROR") == outage);
+        std::fs::remove_file(ballast).unwrap();
+        ask::create_topic(&mut connection, &format!("t{outage}"), 1, &[]);
+        broker.wait_until(|broker| count(&broker.said(), "again, after 30 that failed") == outage);
+    }
+    let said = broker.said();
+    assert_eq!((count(&said, "ERROR"), count(&said, "No space left on device")), (2, 2), "{said}");
+    broker.stop();
 }
 
 #[test]
@@ -196,6 +224,78 @@ fn a_log_that_cannot_be_opened_stays_offline_alone() {
     broker.start_again(&[]);
     assert_eq!(ask::read(&mut broker.connect(0), "sick", 0, 0).len(), 1);
     broker.stop();
+}
+
+/// What the checkpoint files say of partition 0 of a topic, by file.
+fn checkpoint_lines(data_dir: &Path, topic: &str) -> BTreeMap<String, String> {
+    let names = std::fs::read_dir(data_dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let line_of = |name: String| {
+        let text = std::fs::read_to_string(data_dir.join(&name)).unwrap();
+        let line = text.lines().find(|line| line.starts_with(&format!("{topic} 0 ")))?.to_owned();
+        Some((name, line))
+    };
+    names.filter(|name| name.ends_with("-offset-checkpoint")).filter_map(line_of).collect()
+}
+
+#[test]
+fn records_that_were_deleted_stay_deleted_when_their_log_cannot_be_opened() {
+    for was_killed in [false, true] {
+        let data_dir = fresh_dir();
+        let mut broker = Broker::start_in(data_dir.path(), &[]);
+        let mut connection = broker.connect(0);
+        for topic in ["sick", "sound", "remade"] {
+            ask::create_topic(&mut connection, topic, 1, &[("cleanup.policy", "compact,delete")]);
+            let mut batch = RecordBatchBuilder::new(Codec::None);
+            for key in [b"0", b"1", b"2", b"3", b"4"] {
+                batch.append(Timestamp(ask::now_ms()), Some(key), None, &[]);
+            }
+            assert_eq!(ask::produce(&mut connection, topic, 0, &batch.build()).error_code, 0);
+            assert_eq!(delete_records(&mut connection, topic, 3), 0);
+        }
+        match was_killed {
+            true => broker.kill(),
+            false => broker.stop(),
+        }
+        // As if the cleaner had been there.
+        std::fs::write(data_dir.path().join("cleaner-offset-checkpoint"), "0\n1\nsick 0 4\n").unwrap();
+        let lines = checkpoint_lines(data_dir.path(), "sick");
+        assert_eq!(lines["log-start-offset-checkpoint"], "sick 0 3");
+        // A crash comes before the first checkpoint of the others.
+        assert_eq!(lines.len(), if was_killed { 2 } else { 4 }, "{lines:?}");
+
+        // A folder where the file was: it cannot be opened.
+        let log = |topic: &str| data_dir.path().join(format!("{topic}-0/00000000000000000000.log"));
+        let aside = data_dir.path().join("aside");
+        std::fs::rename(log("sick"), &aside).unwrap();
+        std::fs::create_dir(log("sick")).unwrap();
+        std::fs::remove_file(log("remade")).unwrap();
+        std::fs::create_dir(log("remade")).unwrap();
+        broker.start_again(&[]);
+        let said = broker.said();
+        assert!(said.contains("sick-0 stays offline") && said.contains("remade-0 stays offline"), "{said}");
+        // Each of these writes checkpoints, and so does the end.
+        let mut connection = broker.connect(0);
+        assert_eq!(delete_records(&mut connection, "sound", 4), 0);
+        assert_eq!(checkpoint_lines(data_dir.path(), "sick"), lines);
+        assert_eq!(checkpoint_lines(data_dir.path(), "remade")["log-start-offset-checkpoint"], "remade 0 3");
+        ask::delete_topic(&mut connection, "remade");
+        assert_eq!(checkpoint_lines(data_dir.path(), "remade"), BTreeMap::new(), "they go with their topic");
+        assert_eq!(checkpoint_lines(data_dir.path(), "sick"), lines);
+        ask::create_topic(&mut connection, "remade", 1, &[]);
+        ask::write(&mut connection, "remade", 0, &["0", "1", "2", "3"]);
+        assert_eq!(broker.terminate().status.code(), FAILED, "a log was not closed");
+        assert_eq!(checkpoint_lines(data_dir.path(), "sick"), lines);
+
+        std::fs::remove_dir(log("sick")).unwrap();
+        std::fs::rename(&aside, log("sick")).unwrap();
+        broker.start_again(&[]);
+        let mut connection = broker.connect(0);
+        for (topic, start, end) in [("sick", 3, 5), ("sound", 4, 5), ("remade", 0, 4)] {
+            assert_eq!(ask::list_offset(&mut connection, topic, 0, ask::EARLIEST).offset, start, "{topic}");
+            assert_eq!(ask::end_offset(&mut connection, topic, 0), end, "{topic}");
+        }
+        broker.stop();
+    }
 }
 
 #[test]

@@ -28,6 +28,7 @@ use pagewire::base::{ProducerId, Timestamp};
 use pagewire::coordinator::partition_of_group;
 use pagewire::wire::{Codec, RecordBatchBuilder};
 
+use broker::ask::reassign;
 use broker::connection::{decode, frame};
 use broker::load::{Load, own_address, verify};
 use broker::random::Random;
@@ -43,17 +44,6 @@ const WINDOW: usize = 5;
 
 fn moves() -> usize {
     std::env::var("TEST_MOVES").ok().map_or(40, |text| text.parse().expect("TEST_MOVES is a number"))
-}
-
-/// Moves partitions of one topic to cores and returns the codes.
-fn reassign(connection: &mut Connection, topic: &str, places: &[(i32, usize)]) -> Vec<i16> {
-    let partitions = places.iter().map(|(partition, core)| {
-        ReassignablePartition::default().with_partition_index(*partition).with_replicas(Some(vec![BrokerId(1000 + *core as i32)]))
-    });
-    let topic = ReassignableTopic::default().with_name(ask::topic_name(topic)).with_partitions(partitions.collect());
-    let answer = connection.ask(1, &AlterPartitionReassignmentsRequest::default().with_timeout_ms(30_000).with_topics(vec![topic]));
-    assert_eq!(answer.error_code, 0);
-    answer.responses[0].partitions.iter().map(|partition| partition.error_code).collect()
 }
 
 #[test]

@@ -60,8 +60,25 @@ pub const DECOMPRESS_ON_CORE_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const PARTITIONS_PER_REQUEST_MAX: i32 = 10_000;
 /// Changes of the metadata that may wait for those before them; each is stored before the next begins.
 pub const CHANGES_WAITING_MAX: usize = 1000;
+/// How often a core looks whether a helper thread is done with a log, where nothing tells it: before a move and before a stop.
+pub const JOB_LOOK_MS: u64 = 5;
+/// So many times it looks before a stop: a disk that hangs must not keep the broker from ending.
+pub const JOB_LOOKS_BEFORE_STOP_MAX: usize = 2000;
+/// How often a core looks whether a sync is done for which requests of a partition that moves wait.
+pub const SYNC_LOOK_MS: u64 = 1;
+/// How often a search by time may find that the cleaner or retention was faster, before it is given up.
+pub const TIME_SEARCHES_MAX: usize = 8;
+/// The shortest wait between two looks for dirty logs, whatever `log.cleaner.backoff.ms` says.
+pub const CLEANER_BACKOFF_MS_MIN: i64 = 10;
 /// Segments that one cleaning makes into one: they are open meanwhile.
 pub const CLEANED_TOGETHER_SEGMENTS_MAX: usize = 500;
+/// Producers that one partition tells apart; with one more, the one that wrote longest ago is forgotten. About 200 bytes each.
+pub const PRODUCERS_PER_PARTITION_MAX: usize = 100_000;
+/// Producers of one partition that one tick examines for some that have written nothing for too long.
+pub const PRODUCERS_EXAMINED_PER_TICK_MAX: usize = 4096;
+/// Passes over the topics of a consumer group whose members subscribe to different ones: chains of overlapping subscriptions level slowly, each pass about
+/// halving what is left. Kafka's bound.
+pub const ASSIGNOR_PASSES_MAX: usize = 16;
 /// The longest regular expression that a consumer may subscribe by.
 pub const REGEX_BYTES_MAX: usize = 4096;
 /// What a compiled regular expression may take in memory.
@@ -76,5 +93,6 @@ const _: () = assert!(RECEIVE_BUFFER_BYTES <= CONNECTION_TURN_BYTES_MAX);
 const _: () = assert!(CONNECTION_TURN_BYTES_MAX <= REQUEST_BYTES_MAX);
 const _: () = assert!(PIPELINED_REQUESTS_MAX < MESH_BACKLOG_MAX && MESH_BACKLOG_MAX < MESH_OVERFLOW_MAX);
 const _: () = assert!(DECOMPRESS_ON_CORE_BYTES_MAX <= DECOMPRESSED_BATCH_BYTES_MAX);
+const _: () = assert!(PRODUCERS_EXAMINED_PER_TICK_MAX <= PRODUCERS_PER_PARTITION_MAX);
 const _: () = assert!(SPLICE_BYTES_MIN <= SPLICE_QUANTUM_BYTES);
 const _: () = assert!(REQUEST_PARTITIONS_MAX <= FETCH_SESSION_PARTITIONS_PER_CORE_MAX);

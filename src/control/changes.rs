@@ -14,6 +14,7 @@ use super::checkpoints::Checkpoints;
 use super::cleaner::Cleaner;
 use super::cores::Cores;
 use super::moves::{self, Move};
+use super::outage::Outage;
 use super::{partitions, store};
 use crate::base::{BrokerId, CoreId, ErrorCode, PartitionIndex};
 use crate::cluster::broker_config::BrokerConfig;
@@ -55,6 +56,8 @@ pub struct Changes {
     broker_config: BrokerConfig,
     image: MetadataImage,
     queue: Queue,
+    storing: Outage,
+    making: Outage,
     stopping: bool,
 }
 
@@ -68,7 +71,8 @@ impl Changes {
         image: MetadataImage,
         queue: Queue,
     ) -> Changes {
-        Changes { cores, checkpoints, cleaner, data_dir, broker_config, image, queue, stopping: false }
+        let (storing, making) = (Outage::default(), Outage::default());
+        Changes { cores, checkpoints, cleaner, data_dir, broker_config, image, queue, storing, making, stopping: false }
     }
 
     /// Works changes off until nobody can send any more.
@@ -124,6 +128,7 @@ impl Changes {
                     for (core, key) in topic.iter().flat_map(|topic| placed(topic)) {
                         removed[core.index()].push(key);
                     }
+                    self.checkpoints.forget(deletion.id);
                     deletions.push(deletion);
                 }
                 Effect::RemovePartitions { .. } => unreachable!("only taking back leads there"),
@@ -200,10 +205,8 @@ impl Changes {
     async fn store(&self, image: &MetadataImage) -> Result<(), Refusal> {
         let (data_dir, image) = (self.data_dir.clone(), image.clone());
         let stored = tokio::task::spawn_blocking(move || store::write(&data_dir, &image)).await.expect("storing does not panic");
-        stored.map_err(|error| {
-            tracing::error!("{error}");
-            Refusal::new(ErrorCode::KafkaStorageError, error.to_string())
-        })
+        self.storing.note("changes of the metadata are stored", &stored);
+        stored.map_err(|error| Refusal::new(ErrorCode::KafkaStorageError, error.to_string()))
     }
 
     async fn open(&self, wanted: Vec<(Arc<TopicImage>, PartitionIndex)>) -> Result<Vec<(CoreId, OpenedPartition)>, Refusal> {
@@ -211,10 +214,8 @@ impl Changes {
         let opened = tokio::task::spawn_blocking(move || partitions::create(&data_dir, &broker_config, &wanted))
             .await
             .expect("opening does not panic");
-        opened.map_err(|error| {
-            tracing::error!("{error}");
-            Refusal::new(ErrorCode::KafkaStorageError, error.to_string())
-        })
+        self.making.note("new partitions are made", &opened);
+        opened.map_err(|error| Refusal::new(ErrorCode::KafkaStorageError, error.to_string()))
     }
 
     /// Shows the image to every core and waits until all have it.

@@ -1,7 +1,7 @@
 //! The node's log cleaner: chooses the dirtiest log, has it cleaned on a thread of low priority, puts each new segment in its place, and begins again.
 //!
 //! A task of the control thread. One log of the node is cleaned at a time. The core that owns a log makes the plan and takes the result, between its requests; what reads and
-//! writes the files never runs there.
+//! writes the files never runs there. A log that moves to another core is cleaned on meanwhile, and takes the result at its new core.
 //!
 //! Invariant: while `current` names a partition, and only then, the cleaner's thread may have files in its directory.
 
@@ -14,16 +14,15 @@ use tokio::sync::Notify;
 
 use super::checkpoints::Checkpoints;
 use super::cores::Cores;
+use crate::base::limits::{CLEANER_BACKOFF_MS_MIN, JOB_LOOK_MS};
 use crate::base::{CoreId, Timestamp};
 use crate::cluster::broker_config::CleanerSettings;
 use crate::io::thread::BackgroundThread;
 use crate::io::{File, clock};
-use crate::log::compaction::{CleanerLimits, Cleaning, CleaningError, CleaningReport, Step};
-use crate::shard::partition::{CleaningCandidate, Overdue, PartitionKey};
+use crate::log::compaction::{Cleaned, CleanerLimits, Cleaning, CleaningError, CleaningReport, Step};
+use crate::shard::Shard;
+use crate::shard::partition::{CleaningCandidate, Overdue, Partition, PartitionKey, Swap};
 use crate::wire::batch::{BATCH_HEADER_BYTES, BatchHeader};
-
-/// The shortest wait between two looks for dirty logs.
-const BACKOFF_MS_MIN: i64 = 10;
 
 pub(super) struct Cleaner {
     cores: Rc<Cores>,
@@ -50,7 +49,7 @@ impl Cleaner {
         loop {
             let settings = self.cores.ask(CoreId(0), |shard| shard.broker_config().cleaner).await;
             if !settings.enabled || !self.clean_dirtiest(&thread, settings).await {
-                tokio::time::sleep(Duration::from_millis(settings.backoff_ms.max(BACKOFF_MS_MIN).unsigned_abs())).await;
+                tokio::time::sleep(Duration::from_millis(settings.backoff_ms.max(CLEANER_BACKOFF_MS_MIN).unsigned_abs())).await;
             }
         }
     }
@@ -103,8 +102,8 @@ impl Cleaner {
         settings: CleanerSettings,
         chosen: &CleaningCandidate,
     ) -> Option<Result<CleaningReport, CleaningError>> {
-        let (core, key) = (chosen.core, chosen.key);
-        let plan = self.cores.ask(core, move |shard| shard.partition(key).and_then(|partition| partition.begin_cleaning())).await?;
+        let key = chosen.key;
+        let plan = self.ask_owner(key, async |_, partition| partition.begin_cleaning()).await??;
         let abort = plan.abort();
         let limits = CleanerLimits {
             map_bytes_max: settings.map_bytes_max,
@@ -121,28 +120,42 @@ impl Cleaner {
                 .await;
             cleaning = back;
             match step {
-                Ok(Step::Swap(cleaned)) => {
-                    // One that is refused is noted by the log, and its files go with the next step.
-                    let swapping = self.cores.ask_later(core, move |shard| async move {
-                        match shard.partition(key) {
-                            Some(partition) => partition.swap_in(&shard, cleaned).await,
-                            None => false,
-                        }
-                    });
-                    swapping.await;
-                }
+                // One that is refused is noted by the log, and its files go with the next step.
+                Ok(Step::Swap(cleaned)) => self.swap_in(key, cleaned).await,
                 Ok(Step::Done(report)) => break Ok(report),
                 Err(error) => break Err(error),
             }
         };
         let report = result.as_ref().ok().copied();
-        let end = move |shard: &Rc<crate::shard::Shard>| {
-            if let Some(partition) = shard.partition(key) {
-                partition.end_cleaning(&abort, report.as_ref());
-            }
-        };
-        self.cores.ask(core, end).await;
+        self.ask_owner(key, async move |_, partition| partition.end_cleaning(&abort, report.as_ref())).await;
         Some(result)
+    }
+
+    async fn swap_in(&self, key: PartitionKey, mut cleaned: Cleaned) {
+        while let Some(Swap::Leaving(back)) =
+            self.ask_owner(key, async move |shard, partition| partition.swap_in(&shard, cleaned).await).await
+        {
+            cleaned = back;
+            tokio::time::sleep(Duration::from_millis(JOB_LOOK_MS)).await;
+        }
+    }
+
+    /// Has the core that owns a partition answer, wherever the partition is by then. `None`: it is gone.
+    async fn ask_owner<T: Send + 'static>(
+        &self,
+        key: PartitionKey,
+        question: impl AsyncFnOnce(Rc<Shard>, Rc<Partition>) -> T + Send + 'static,
+    ) -> Option<T> {
+        // Any core knows where it is, and what a core sends there arrives before the partition leaves.
+        let asked = self.cores.ask_later(CoreId(0), move |shard| async move {
+            let core = shard.place(key).await?;
+            let answer = shard.ask_later(core, move |owner| async move {
+                let partition = owner.partition(key)?;
+                Some(question(owner, partition).await)
+            });
+            answer.await
+        });
+        asked.await
     }
 }
 
@@ -177,7 +190,6 @@ mod tests {
 
     fn candidate(index: i32, clean_bytes: u64, dirty_bytes: u64, overdue: Option<Overdue>) -> CleaningCandidate {
         CleaningCandidate {
-            core: CoreId(0),
             key: PartitionKey { topic_id: TopicId([7; 16]), index: PartitionIndex(index) },
             topic: TopicName::new("t").unwrap(),
             cleanable: Cleanable { first_dirty_offset: Offset(0), first_uncleanable_offset: Offset(9), clean_bytes, dirty_bytes },

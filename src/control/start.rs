@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::checkpoints;
+use super::checkpoints::{self, Lines, Unopened};
 use super::partitions::{self, Known, PartitionError};
 use super::store::{self, StoreError};
 use crate::base::{CoreId, LeaderEpoch, PartitionIndex, ProducerId, TopicId};
@@ -27,7 +27,7 @@ use crate::io::{clock, directory, entropy};
 use crate::log::checkpoint::CheckpointError;
 use crate::log::data_dir::{self, PartitionFolder};
 use crate::log::meta_properties::{self, MetaProperties, MetaPropertiesError};
-use crate::log::{checkpoint, clean_shutdown, leader_epochs, partition_metadata};
+use crate::log::{clean_shutdown, leader_epochs, partition_metadata};
 use crate::shard::{OpenedPartition, PartitionCheckpoint};
 
 /// More than a broker hands out in the long run.
@@ -67,8 +67,8 @@ pub struct RecoverySummary {
     pub duration_ms: u64,
     /// One sentence for each partition that an operator should hear about.
     pub noteworthy: Vec<String>,
-    /// One sentence for each partition that could not be opened.
-    pub offline: Vec<String>,
+    /// The partitions that could not be opened.
+    pub unopened: Vec<Unopened>,
     /// Topics found as directories that the store did not know.
     pub adopted: Vec<String>,
     /// Retention leaves those alone.
@@ -137,7 +137,7 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
     let started_ns = clock::monotonic_ns();
     let (opened, mut summary) = open_all(options, &image, clean)?;
     if !clean {
-        checkpoint_recovered(data_dir, &image, &opened);
+        checkpoint_recovered(data_dir, &image, &opened, &summary.unopened);
     }
     summary.duration_ms = (clock::monotonic_ns() - started_ns) / 1_000_000;
     summary.adopted = adopted_names;
@@ -177,16 +177,17 @@ fn kept_for_ever() -> Configs {
 
 /// Writes the checkpoints of recovered logs, which are on the disk now: a crash soon after this start costs no second check, and no line
 /// outlives a log that recovery has shortened.
-fn checkpoint_recovered(data_dir: &Path, image: &MetadataImage, opened: &[Vec<OpenedPartition>]) {
+fn checkpoint_recovered(data_dir: &Path, image: &MetadataImage, opened: &[Vec<OpenedPartition>], unopened: &[Unopened]) {
     let checkpoint_of = |OpenedPartition { key, log }: &OpenedPartition| PartitionCheckpoint {
         topic: image.topic_by_id(key.topic_id).expect("it was opened for a topic of this image").name.clone(),
         index: key.index,
-        recovery_point: log.recovery_point(),
-        high_watermark: log.log_end_offset(),
+        recovery_point: Some(log.recovery_point()),
+        high_watermark: Some(log.log_end_offset()),
         log_start_offset: log.log_start_offset_to_checkpoint(),
         first_dirty_offset: log.first_dirty_offset_to_checkpoint(),
     };
-    let partitions: Vec<PartitionCheckpoint> = opened.iter().flatten().map(checkpoint_of).collect();
+    let unopened = unopened.iter().map(|unopened| unopened.checkpoint.clone());
+    let partitions: Vec<PartitionCheckpoint> = opened.iter().flatten().map(checkpoint_of).chain(unopened).collect();
     if let Err(error) = checkpoints::write(data_dir, &partitions) {
         tracing::error!("cannot write the checkpoints of the data directory: {error}; the next start will read more than it would have to");
     }
@@ -254,7 +255,7 @@ fn unknown_topics(image: &MetadataImage, found: Vec<PartitionFolder>) -> Vec<Ado
 }
 
 /// One partition's log with what opening it came to, or why it stays closed.
-type Opened = Result<(CoreId, partitions::Opened), String>;
+type Opened = Result<(CoreId, partitions::Opened), Unopened>;
 
 /// Opens every partition's log, on `options.threads` threads. One that cannot be opened stays offline alone.
 ///
@@ -267,23 +268,24 @@ fn open_all(
 ) -> Result<(Vec<Vec<OpenedPartition>>, RecoverySummary), StartError> {
     let wanted: Vec<(Arc<TopicImage>, PartitionIndex)> =
         image.topics().flat_map(|topic| topic.partitions.iter().map(|partition| (topic.clone(), partition.index))).collect();
-    let recovery_points = checkpoints::read(&options.data_dir, checkpoint::RECOVERY_POINT_FILE);
-    let log_starts = checkpoints::read(&options.data_dir, checkpoint::LOG_START_OFFSET_FILE);
-    let first_dirty = checkpoints::read(&options.data_dir, checkpoint::CLEANER_OFFSET_FILE);
+    let lines = Lines::read(&options.data_dir);
     let (bytes_checked, logs_open) = (Arc::new(AtomicU64::new(0)), AtomicUsize::new(0));
     let open_one = |(topic, index): (Arc<TopicImage>, PartitionIndex)| -> Opened {
-        let name = (topic.name.clone(), index);
+        let checkpoint = lines.of(&topic.name, index);
         let known = Known {
             clean,
-            recovery_point: recovery_points.get(&name).copied(),
-            log_start_offset: log_starts.get(&name).copied(),
-            first_dirty_offset: first_dirty.get(&name).copied(),
+            recovery_point: checkpoint.recovery_point,
+            log_start_offset: checkpoint.log_start_offset,
+            first_dirty_offset: checkpoint.first_dirty_offset,
             progress: Some(bytes_checked.clone()),
         };
         let partition = topic.partition(index).expect("taken from this topic");
         let opened = partitions::open(&options.data_dir, &options.broker_config, &topic, partition, known);
         logs_open.fetch_add(1, Ordering::Relaxed);
-        opened.map(|opened| (partition.core, opened)).map_err(|error| format!("{}-{index} stays offline: {error}", topic.name))
+        opened.map(|opened| (partition.core, opened)).map_err(|error| {
+            let why = format!("{}-{index} stays offline: {error}", topic.name);
+            Unopened { topic_id: topic.id, checkpoint, why }
+        })
     };
     let show_progress = || {
         let (bytes, logs) = (bytes_checked.load(Ordering::Relaxed), logs_open.load(Ordering::Relaxed));
@@ -308,7 +310,7 @@ fn open_all(
                     summary.noteworthy.push(report.to_string());
                 }
             }
-            Err(failure) => summary.offline.push(failure),
+            Err(unopened) => summary.unopened.push(unopened),
         }
     }
     partitions::make_durable(&options.data_dir, &unsynced)?;

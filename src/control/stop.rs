@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::checkpoints;
+use super::checkpoints::{self, Unopened};
 use crate::io::thread::on_threads;
 use crate::log::clean_shutdown;
 use crate::shard::{PartitionCheckpoint, StoppedCore, StoppedLog};
@@ -19,8 +19,8 @@ pub struct ClosedLogs {
     pub failures: Vec<String>,
 }
 
-/// Closes every log, on several threads.
-pub fn close_all(cores: Vec<StoppedCore>, threads: usize) -> ClosedLogs {
+/// Closes every log, on several threads. One that never opened was not closed cleanly either: the next start must look at it.
+pub fn close_all(cores: Vec<StoppedCore>, unopened: Vec<Unopened>, threads: usize) -> ClosedLogs {
     let mut shares: Vec<Vec<StoppedLog>> = (0..threads.max(1)).map(|_| Vec::new()).collect();
     for (position, log) in cores.into_iter().flat_map(|core| core.logs).enumerate() {
         let share = position % shares.len();
@@ -30,6 +30,10 @@ pub fn close_all(cores: Vec<StoppedCore>, threads: usize) -> ClosedLogs {
     for (checkpoint, failure) in on_threads(shares, |share| share.into_iter().map(close).collect::<Vec<_>>()).into_iter().flatten() {
         result.checkpoints.push(checkpoint);
         result.failures.extend(failure);
+    }
+    for Unopened { checkpoint, why, .. } in unopened {
+        result.checkpoints.push(checkpoint);
+        result.failures.push(why);
     }
     result
 }
@@ -43,9 +47,9 @@ fn close(stopped: StoppedLog) -> (PartitionCheckpoint, Option<String>) {
     let unclean = PartitionCheckpoint {
         topic,
         index,
-        recovery_point: log.recovery_point(),
+        recovery_point: Some(log.recovery_point()),
         // What lies behind is looked at by the next start.
-        high_watermark: log.recovery_point(),
+        high_watermark: Some(log.recovery_point()),
         log_start_offset: log.log_start_offset_to_checkpoint(),
         first_dirty_offset: log.first_dirty_offset_to_checkpoint(),
     };
@@ -61,8 +65,8 @@ fn close(stopped: StoppedLog) -> (PartitionCheckpoint, Option<String>) {
         return (unclean, Some(failure));
     }
     let checkpoint = PartitionCheckpoint {
-        recovery_point: closed.recovery_point,
-        high_watermark: closed.log_end_offset,
+        recovery_point: Some(closed.recovery_point),
+        high_watermark: Some(closed.log_end_offset),
         log_start_offset: closed.log_start_offset,
         first_dirty_offset: closed.first_dirty_offset,
         ..unclean

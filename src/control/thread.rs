@@ -38,6 +38,7 @@ pub trait Reports {
 pub struct Control {
     pub cores: Rc<Cores>,
     pub data_dir: PathBuf,
+    pub checkpoints: Rc<Checkpoints>,
     pub broker_config: BrokerConfig,
     pub image: MetadataImage,
     pub signals: Signals,
@@ -48,10 +49,9 @@ pub struct Control {
 /// # Errors
 /// The host refuses the loop's own wake-up.
 pub async fn run(control: Control, reports: impl Reports) -> std::io::Result<()> {
-    let Control { cores, data_dir, broker_config, image, mut signals } = control;
+    let Control { cores, data_dir, checkpoints, broker_config, image, mut signals } = control;
     let (change_sender, change_receiver) = unbounded_channel();
     let checkpoint_every = Duration::from_millis(broker_config.recovery_point_checkpoint_ms.max(1) as u64);
-    let checkpoints = Rc::new(Checkpoints::default());
     let waiting = Rc::new(Cell::new(0));
     let queue = Queue { waiting: waiting.clone(), finished: change_sender.downgrade() };
     let cleaner = Cleaner::new(cores.clone(), checkpoints.clone(), data_dir.clone());

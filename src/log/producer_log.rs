@@ -25,6 +25,11 @@ impl Log {
         self.producers.expire(now, expiration);
     }
 
+    /// How many producers were forgotten before that, because there were too many, since this was last asked.
+    pub fn take_displaced_producers(&mut self) -> u64 {
+        self.producers.take_displaced()
+    }
+
     /// The producers as they are now. Costs next to nothing and may travel, whatever there is to do with them.
     pub fn active_producers(&self) -> FrozenProducers {
         self.producers.freeze()

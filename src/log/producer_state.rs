@@ -9,15 +9,20 @@
 //!
 //! Nobody is told UNKNOWN_PRODUCER_ID or DUPLICATE_SEQUENCE_NUMBER: Kafka 4 sends neither. What was appended is not checked again: `replay` takes it as it is.
 //!
-//! Memory: 160 bytes per producer and about 30 for finding it. As in Kafka there is no limit but time: a producer goes when it has written nothing for
-//! `producer.id.expiration.ms`. Kafka counts from the records' timestamps, so that whoever writes old ones is forgotten while it writes; we count by the clock.
+//! Memory: 160 bytes per producer and about 40 for finding it, for [`PRODUCERS_PER_PARTITION_MAX`] at most. A producer goes when it has written nothing for
+//! `producer.id.expiration.ms`. Kafka counts from the records' timestamps, so that whoever writes old ones is forgotten while it writes; we count by the clock. Kafka
+//! has no limit but that time; here, with one more than there may be, the one that wrote longest ago goes early (docs/decisions/0012).
+//!
+//! [`PRODUCERS_PER_PARTITION_MAX`]: crate::base::limits::PRODUCERS_PER_PARTITION_MAX
 
 mod producer;
+mod recency;
 pub mod snapshot;
 mod table;
 
 use std::collections::HashMap;
 
+use crate::base::limits::PRODUCERS_EXAMINED_PER_TICK_MAX;
 use crate::base::{Offset, ProducerId, Timestamp};
 use crate::wire::batch::BatchHeader;
 use producer::NO_EPOCH;
@@ -25,8 +30,6 @@ pub use producer::{BATCHES_REMEMBERED, Producer, RememberedBatch};
 pub use table::FrozenProducers;
 use table::ProducerTable;
 
-/// So many producers are looked at per tick for some that may be forgotten.
-const EXPIRED_PER_TICK_MAX: usize = 4096;
 /// When a producer wrote before the log was opened, its records' timestamps must do; but none is forgotten so soon after the start that it may still repeat something.
 const EXPIRY_AFTER_OPENING_MS: i64 = 60 * 60 * 1000;
 
@@ -104,6 +107,11 @@ impl ProducerState {
         self.len() == 0
     }
 
+    /// How many producers were forgotten early, because there were too many, since this was last asked.
+    pub fn take_displaced(&mut self) -> u64 {
+        self.producers.take_displaced()
+    }
+
     pub fn get(&self, id: ProducerId) -> Option<&Producer> {
         self.producers.find(id).map(|place| self.producers.at(place))
     }
@@ -128,9 +136,10 @@ impl ProducerState {
                 self.producers.insert(producer)
             }
         };
-        let producer = self.producers.at_mut(place);
-        note(producer, header, first_offset, timestamp);
-        producer.last_append = now;
+        self.producers.write(place, |producer| {
+            note(producer, header, first_offset, timestamp);
+            producer.last_append = now;
+        });
         Ok(())
     }
 
@@ -144,17 +153,18 @@ impl ProducerState {
             Some(place) => place,
             None => self.producers.insert(Producer::new(header.producer_id)),
         };
-        let producer = self.producers.at_mut(place);
-        producer.last_append = now;
-        match marker {
-            Some(TransactionMarker { coordinator_epoch, timestamp }) => {
-                producer.set_epoch(header.producer_epoch);
-                producer.coordinator_epoch = coordinator_epoch;
-                producer.current_transaction_first_offset = Offset(-1);
-                producer.last_timestamp = timestamp;
+        self.producers.write(place, |producer| {
+            producer.last_append = now;
+            match marker {
+                Some(TransactionMarker { coordinator_epoch, timestamp }) => {
+                    producer.set_epoch(header.producer_epoch);
+                    producer.coordinator_epoch = coordinator_epoch;
+                    producer.current_transaction_first_offset = Offset(-1);
+                    producer.last_timestamp = timestamp;
+                }
+                None => note(producer, header, header.base_offset, header.max_timestamp),
             }
-            None => note(producer, header, header.base_offset, header.max_timestamp),
-        }
+        });
     }
 
     /// Forgets producers that have written nothing for too long and have no transaction open. A round of this begins once per check interval; each call looks at some
@@ -179,7 +189,7 @@ impl ProducerState {
             Timestamp::NONE => opened_long_ago && has_passed(producer.last_timestamp, expiration.after_ms),
             last_append => has_passed(last_append, expiration.after_ms),
         };
-        let to = from + EXPIRED_PER_TICK_MAX;
+        let to = from + PRODUCERS_EXAMINED_PER_TICK_MAX;
         self.expiry.at = self.producers.remove_where(from, to, is_expired).then_some(to);
     }
 

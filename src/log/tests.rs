@@ -8,4 +8,5 @@ mod lifecycle;
 mod model;
 mod producers;
 pub(super) mod support;
+mod timestamps;
 mod upkeep;

@@ -95,13 +95,20 @@ impl TimeIndex {
         lookup(self.entries(), timestamp, |i| Ok::<_, Infallible>(self.entry(i))).unwrap_or_else(|never| match never {})
     }
 
+    /// The last entry below `relative_offset`: no batch up to the one that it names is later than it.
+    pub fn last_below(&self, relative_offset: u32) -> Option<TimeIndexEntry> {
+        self.position_of_last(|offset| offset < relative_offset).map(|i| self.entry(i))
+    }
+
     /// Drops every entry above `last_relative_offset`; `None` drops all.
     pub fn truncate_to_offset(&mut self, last_relative_offset: Option<u32>) {
-        let kept = last_relative_offset.and_then(|last| {
-            let below = last_where(self.entries(), |i| Ok::<_, Infallible>(self.entry(i).relative_offset <= last));
-            below.unwrap_or_else(|never| match never {})
-        });
+        let kept = last_relative_offset.and_then(|last| self.position_of_last(|offset| offset <= last));
         self.bytes.truncate(kept.map_or(0, |i| (i + 1) * ENTRY_BYTES));
+    }
+
+    fn position_of_last(&self, holds: impl Fn(u32) -> bool) -> Option<usize> {
+        let found = last_where(self.entries(), |i| Ok::<_, Infallible>(holds(self.entry(i).relative_offset)));
+        found.unwrap_or_else(|never| match never {})
     }
 
     /// Whether timestamps and offsets ascend and no offset is above the segment's last one.
@@ -185,6 +192,13 @@ mod tests {
         bytes.resize(10_485_756, 0);
         assert_eq!(TimeIndex::from_bytes(bytes).as_bytes(), GOLDEN);
         assert_eq!(TimeIndex::from_bytes(vec![0; 1200]).entries(), 0);
+    }
+
+    #[test]
+    fn the_last_entry_below_an_offset() {
+        let index = TimeIndex::from_bytes(GOLDEN.to_vec());
+        let below = [0, 41, 42, 67, 68, u32::MAX].map(|offset| index.last_below(offset).map(|entry| entry.relative_offset));
+        assert_eq!(below, [None, None, Some(41), Some(41), Some(67), Some(176)]);
     }
 
     #[test]

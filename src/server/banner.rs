@@ -33,8 +33,8 @@ pub(super) fn print(settings: &Settings, ports: &[u16], image: &MetadataImage, s
     for note in &summary.noteworthy {
         tracing::warn!("{note}");
     }
-    for failure in &summary.offline {
-        tracing::error!("{failure}");
+    for unopened in &summary.unopened {
+        tracing::error!("{}", unopened.why);
     }
     eprintln!("ready after {:.1} ms", start_ns as f64 / 1e6);
 }

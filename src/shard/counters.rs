@@ -17,6 +17,8 @@ crate::base::counters! {
         batches_refused,
         /// Batches that an idempotent producer sent once more, and that were not appended again.
         batches_repeated,
+        /// Producers that a partition has forgotten before their time, because it had too many.
+        producers_displaced,
         /// `fdatasync` calls that acknowledged appends.
         flushes,
         /// Reads that found an index or a header not in memory.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::limits::{JOB_LOOK_MS, JOB_LOOKS_BEFORE_STOP_MAX};
 use crate::base::{CoreId, Offset, PartitionIndex, TopicId, TopicName};
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::image::{MetadataImage, OFFSETS_TOPIC, TopicImage};
@@ -14,10 +15,6 @@ use crate::io::glommio::sleep;
 use crate::log::Log;
 use crate::shard::Shard;
 use crate::shard::partition::{Partition, PartitionKey};
-
-/// How often, and how many times, a stopping core looks whether its background work is done.
-const JOB_WAIT: Duration = Duration::from_millis(5);
-const JOB_WAITS_MAX: usize = 2000;
 
 /// A log that was opened for this core.
 pub struct OpenedPartition {
@@ -54,14 +51,14 @@ impl Reconfigured {
     }
 }
 
-/// What the checkpoint files hold of one partition.
+/// What the checkpoint files hold of one partition. `None`: no line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionCheckpoint {
     pub topic: TopicName,
     pub index: PartitionIndex,
-    /// Everything below is on the disk.
-    pub recovery_point: Offset,
-    pub high_watermark: Offset,
+    /// Everything below is on the disk. Every log that was opened has it, and the next.
+    pub recovery_point: Option<Offset>,
+    pub high_watermark: Option<Offset>,
     /// Only where the log's start is not its first segment's.
     pub log_start_offset: Option<Offset>,
     /// Only of compacted topics: the first offset that is not cleaned yet.
@@ -172,11 +169,11 @@ impl Shard {
     /// Waits until no job and no sync of a log of this core is under way, so that the logs can be closed. Bounded: a disk that hangs
     /// must not keep the broker from ending.
     pub async fn finish_jobs(&self) {
-        for _ in 0..JOB_WAITS_MAX {
+        for _ in 0..JOB_LOOKS_BEFORE_STOP_MAX {
             if !self.all_partitions().iter().any(|partition| partition.has_work_under_way()) {
                 return;
             }
-            sleep(JOB_WAIT).await;
+            sleep(Duration::from_millis(JOB_LOOK_MS)).await;
         }
         tracing::warn!("background work on the logs of core {} does not end; the next start will check those logs", self.core);
     }
@@ -205,10 +202,15 @@ impl Shard {
     }
 
     pub(super) fn give_up(self: &Rc<Self>, key: PartitionKey) -> Option<StoppedLog> {
-        self.close_groups(key);
-        let partition = self.partitions.borrow_mut().remove(&key)?;
+        let partition = self.take_out(key)?;
         let has_work_under_way = partition.has_work_under_way();
         Some(StoppedLog { topic: partition.topic.clone(), index: key.index, log: partition.give_up(self)?, has_work_under_way })
+    }
+
+    /// Nobody finds the partition at this core from now on.
+    pub(super) fn take_out(self: &Rc<Self>, key: PartitionKey) -> Option<Rc<Partition>> {
+        self.close_groups(key);
+        self.partitions.borrow_mut().remove(&key)
     }
 }
 

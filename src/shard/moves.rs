@@ -3,7 +3,8 @@
 //! Runs on the cores; `control/moves.rs` says what happens when. The log itself travels: no byte is copied, no file closed. Invariants:
 //! - while a partition is held, no core sends a record for it anywhere, so the order of a connection's batches is the same before and after;
 //! - what was sent for it before has been appended when the hold is confirmed, and is as durable as its topic asks when the log leaves;
-//! - what is held goes on when the image that names the new core is here, so nobody finds a core that does not have the partition.
+//! - what is held goes on when the image that names the new core is here, so nobody finds a core that does not have the partition;
+//! - a cleaning of the log goes on beside it: it is the log's, not a core's, and no files change places between the first step and the new core.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -11,16 +12,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::CoreId;
+use crate::base::limits::{JOB_LOOK_MS, SYNC_LOOK_MS};
 use crate::cluster::image::MetadataImage;
 use crate::io::glommio::sleep;
 use crate::shard::calls::CallId;
 use crate::shard::partition::{Partition, PartitionKey};
-use crate::shard::{OpenedPartition, Shard, StoppedLog};
-
-/// How often a core looks whether a helper thread is done with a log that is to leave.
-const JOB_WAIT: Duration = Duration::from_millis(5);
-/// The same for a sync, for which requests wait.
-const SYNC_WAIT: Duration = Duration::from_millis(1);
+use crate::shard::{OpenedPartition, Shard};
 
 /// What one core holds back.
 #[derive(Default)]
@@ -53,7 +50,7 @@ impl Shard {
         let leaving = self.open_ones(&keys);
         leaving.iter().for_each(|partition| partition.rest());
         while leaving.iter().any(|partition| partition.has_jobs_under_way()) {
-            sleep(JOB_WAIT).await;
+            sleep(Duration::from_millis(JOB_LOOK_MS)).await;
         }
     }
 
@@ -71,12 +68,12 @@ impl Shard {
         keys.iter().for_each(|key| self.close_groups(*key));
         let leaving = self.open_ones(&keys);
         while leaving.iter().any(|partition| partition.has_work_under_way()) {
-            sleep(SYNC_WAIT).await;
+            sleep(Duration::from_millis(SYNC_LOOK_MS)).await;
         }
         let parted = keys.into_iter().filter_map(|key| {
-            let StoppedLog { log, has_work_under_way, .. } = self.give_up(key)?;
-            assert!(!has_work_under_way, "nobody is told of work that is under way when a log leaves");
-            Some(OpenedPartition { key, log })
+            let partition = self.take_out(key)?;
+            assert!(!partition.has_work_under_way(), "nobody is told of work that is under way when a log leaves");
+            Some(OpenedPartition { key, log: partition.hand_over(&self)? })
         });
         parted.collect()
     }

@@ -26,7 +26,7 @@ use crate::shard::log_config::log_config;
 use crate::shard::waits::{Listener, Watcher};
 use crate::shard::{PartitionCheckpoint, Shard, counters};
 use crate::wire::batch::Batch;
-pub use cleaning::{CleaningCandidate, Overdue};
+pub use cleaning::{CleaningCandidate, Overdue, Swap};
 pub use extent::LogExtent;
 use flush::FlushState;
 
@@ -72,6 +72,8 @@ struct State {
     high_watermark: OffsetAndPosition,
     watchers: HashSet<Watcher>,
     flush: FlushState,
+    /// Somebody was told that there are more producers than are told apart.
+    told_of_displaced_producers: bool,
     /// A background job of this log is with a helper thread.
     jobs_under_way: bool,
     /// The partition is about to leave this core: no more jobs are given out here.
@@ -167,6 +169,7 @@ impl Partition {
                 high_watermark,
                 watchers: HashSet::new(),
                 flush: FlushState::default(),
+                told_of_displaced_producers: false,
                 jobs_under_way: false,
                 is_resting: false,
                 swap_call: None,
@@ -233,8 +236,8 @@ impl Partition {
         Ok(PartitionCheckpoint {
             topic: self.topic.clone(),
             index: self.key.index,
-            recovery_point: state.log.recovery_point(),
-            high_watermark: state.high_watermark.offset,
+            recovery_point: Some(state.log.recovery_point()),
+            high_watermark: Some(state.high_watermark.offset),
             log_start_offset: state.log.log_start_offset_to_checkpoint(),
             first_dirty_offset: state.log.first_dirty_offset_to_checkpoint(),
         })

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::lifecycle::OpenedPartition;
 use super::log_config::log_config;
-use super::message::Message;
+use super::message::{ControlRequest, Message};
 use super::partition::{Partition, PartitionKey, Written};
 use super::{PartitionCheckpoint, Shard};
 use crate::base::{CoreId, ErrorCode, PartitionIndex, ProducerId, Timestamp, TopicId};
@@ -63,8 +63,13 @@ impl TestCores {
 
     /// Appends one batch with these values to the partition of `core`.
     pub(crate) fn append(&self, core: usize, values: &[&[u8]]) -> Result<Written, ErrorCode> {
+        self.append_at(core, values, Timestamp(1))
+    }
+
+    /// The same, with the time of the records.
+    pub(crate) fn append_at(&self, core: usize, values: &[&[u8]], timestamp: Timestamp) -> Result<Written, ErrorCode> {
         let mut builder = RecordBatchBuilder::new(Codec::None);
-        values.iter().for_each(|value| builder.append(Timestamp(1), None, Some(value), &[]));
+        values.iter().for_each(|value| builder.append(timestamp, None, Some(value), &[]));
         let bytes = builder.build();
         self.partition(core).append(&self.shards[core], &[Batch::stored(&bytes).unwrap()], true)
     }
@@ -77,6 +82,19 @@ impl TestCores {
 
     pub(crate) fn checkpoint(&self, core: usize) -> PartitionCheckpoint {
         self.partition(core).checkpoint().unwrap()
+    }
+
+    /// Does the blocking work that the cores have asked the control thread for, and hands them what came of it.
+    pub(crate) fn do_offloaded_work(&self) {
+        let mut given = Vec::new();
+        self.control.drain(|core, message| match message {
+            Message::Control(ControlRequest::Offload { work, reply, .. }) => given.push((core, work, reply)),
+            _ => panic!("the control thread is asked for blocking work alone"),
+        });
+        for (core, work, reply) in given {
+            self.control.send(core, reply.message(work())).ok().expect("the mesh has room");
+        }
+        self.settle();
     }
 
     /// Carries messages between the cores until there are none.

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
+use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -11,7 +12,8 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
-use kafka_protocol::messages::{BrokerId, CreateTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest};
+use kafka_protocol::messages::{AlterPartitionReassignmentsRequest, MetadataRequest, ProduceRequest};
+use kafka_protocol::messages::{BrokerId, CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, ListOffsetsRequest};
 use kafka_protocol::messages::{TopicName, fetch_response::PartitionData};
 use kafka_protocol::protocol::{Request, StrBytes};
 use pagewire::api::versions;
@@ -27,6 +29,7 @@ pub const FETCH: i16 = 12;
 pub const LIST_OFFSETS: i16 = 10;
 pub const METADATA: i16 = 12;
 pub const CREATE_TOPICS: i16 = 7;
+pub const DELETE_TOPICS: i16 = 5;
 
 /// The versions of a request that are served.
 pub fn served<R: Request>() -> RangeInclusive<i16> {
@@ -87,6 +90,24 @@ pub fn create_topic(connection: &mut Connection, name: &str, partitions: i32, co
     assert_eq!(try_create_topic(connection, name, partitions, configs), 0, "create {name}");
 }
 
+/// Deletes a topic, which must work.
+pub fn delete_topic(connection: &mut Connection, name: &str) {
+    let request = DeleteTopicsRequest::default().with_topic_names(vec![topic_name(name)]).with_timeout_ms(30_000);
+    let answer = connection.ask(DELETE_TOPICS, &request);
+    assert_eq!(answer.responses[0].error_code, 0, "delete {name}");
+}
+
+/// Moves partitions of one topic to cores and returns the codes.
+pub fn reassign(connection: &mut Connection, topic: &str, places: &[(i32, usize)]) -> Vec<i16> {
+    let partitions = places.iter().map(|(partition, core)| {
+        ReassignablePartition::default().with_partition_index(*partition).with_replicas(Some(vec![BrokerId(1000 + *core as i32)]))
+    });
+    let topic = ReassignableTopic::default().with_name(topic_name(topic)).with_partitions(partitions.collect());
+    let answer = connection.ask(1, &AlterPartitionReassignmentsRequest::default().with_timeout_ms(30_000).with_topics(vec![topic]));
+    assert_eq!(answer.error_code, 0);
+    answer.responses[0].partitions.iter().map(|partition| partition.error_code).collect()
+}
+
 /// One batch without compression, stamped now.
 pub fn batch_of<V: AsRef<[u8]>>(values: &[V]) -> Vec<u8> {
     let mut builder = RecordBatchBuilder::new(Codec::None);
@@ -137,9 +158,11 @@ pub fn read(connection: &mut Connection, topic: &str, partition: i32, mut offset
     loop {
         let answer = fetch(connection, topic, partition, offset);
         assert_eq!(answer.error_code, 0, "fetch {topic}-{partition} from {offset}");
-        let fetched = records_of(answer.records.as_deref().unwrap_or_default());
-        found.extend(fetched.into_iter().filter(|(at, _)| *at >= offset));
-        let next = found.last().map_or(offset, |(at, _)| at + 1);
+        let bytes = answer.records.unwrap_or_default();
+        found.extend(records_of(&bytes).into_iter().filter(|(at, _)| *at >= offset));
+        // Compaction may have removed the last records of a batch, which keeps their offsets.
+        let last = whole_batches(&bytes).last().and_then(|UnverifiedBatch(bytes)| batch::BatchHeader::parse(bytes));
+        let next = last.map_or(offset, |header| header.next_offset().0);
         assert!(next > offset || offset == answer.high_watermark, "nothing at {offset} below {}", answer.high_watermark);
         offset = next;
         if offset == answer.high_watermark {

@@ -87,6 +87,8 @@ pub struct Cleaned {
     pub(crate) size: u32,
     pub(crate) largest_timestamp: Timestamp,
     pub(crate) modified: Timestamp,
+    /// With this one in its place everything below is clean. `None`: it lies in what was clean before, or something before it was left as it is.
+    pub(crate) clean_below: Option<Offset>,
 }
 
 /// What a cleaning came to.
@@ -341,6 +343,9 @@ impl Cleaning {
             size: output.size,
             largest_timestamp: output.indexes.largest_timestamp,
             modified: last.modified,
+            // The map has the last record of every key below its end: what stays of a group is nowhere else below the group's end.
+            clean_below: Some(last.end_offset.min(work.map_end))
+                .filter(|end| *end > self.plan.cleanable.first_dirty_offset && self.report.segments_gone == 0),
         };
         output.finish(self, &aborted, last.modified)?;
         self.report.bytes_after += u64::from(cleaned.size);

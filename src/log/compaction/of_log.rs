@@ -127,6 +127,10 @@ impl Log {
             self.abort_cleaning();
             return;
         }
+        let is_known = self.cleaner.cleaning.as_ref().is_some_and(|abort| abort.is_same(&cleaned.abort));
+        if let Some(clean_below) = cleaned.clean_below.filter(|_| is_known && !self.cleaner.is_incomplete) {
+            self.cleaner.first_dirty_offset = Some(clean_below);
+        }
         let base_offset = cleaned.old[0].0;
         let first = self.sealed.partition_point(|segment| segment.base_offset < base_offset);
         let new = SealedSegment {

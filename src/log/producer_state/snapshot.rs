@@ -23,8 +23,11 @@
 //! Everything is big-endian. Source: Kafka's ProducerSnapshot.json. Kafka writes one entry per producer, for its last batch. We write one for each batch that is remembered,
 //! the oldest first: Kafka keeps the last entry of an id, and we recognise a repetition of any of five batches after a restart too (docs/decisions/0012).
 
+use std::collections::HashMap;
+
 use super::producer::{Producer, RememberedBatch};
-use super::{FrozenProducers, ProducerState};
+use super::table::ProducerTable;
+use super::{Expiry, FrozenProducers, ProducerState};
 use crate::base::{Offset, ProducerId, Timestamp};
 
 const VERSION: i16 = 1;
@@ -102,33 +105,43 @@ pub fn decode(bytes: &[u8]) -> Result<ProducerState, SnapshotDamage> {
     if entries.len() / ENTRY_BYTES < count {
         return Err(too_short(ENTRIES_AT + count * ENTRY_BYTES));
     }
-    let mut state = ProducerState::default();
+    // All that the file holds, for a moment: which of them wrote last is known at its end.
+    let mut found = Found::default();
     for (at, entry) in entries.chunks_exact(ENTRY_BYTES).take(count).enumerate() {
-        take_entry(&mut state, entry).ok_or(SnapshotDamage::Entry(at))?;
+        found.take_entry(entry).ok_or(SnapshotDamage::Entry(at))?;
     }
-    Ok(state)
+    Ok(ProducerState { producers: ProducerTable::restore(found.producers), expiry: Expiry::default() })
 }
 
-fn take_entry(state: &mut ProducerState, entry: &[u8]) -> Option<()> {
-    let i16_at = |at: usize| Some(i16::from_be_bytes(*entry.get(at..)?.first_chunk()?));
-    let i32_at = |at: usize| Some(i32::from_be_bytes(*entry.get(at..)?.first_chunk()?));
-    let i64_at = |at: usize| Some(i64::from_be_bytes(*entry.get(at..)?.first_chunk()?));
-    let id = Some(ProducerId(i64_at(0)?)).filter(|id| id.0 >= 0)?;
-    let (last_sequence, last_offset, offset_delta) = (i32_at(10)?, i64_at(14)?, i32_at(22)?);
-    let timestamp = Timestamp(i64_at(26)?);
-    let place = match state.producers.find(id) {
-        Some(place) => place,
-        None => state.producers.insert(Producer::new(id)),
-    };
-    let producer = state.producers.at_mut(place);
-    producer.set_epoch(i16_at(8)?);
-    if last_offset >= 0 {
-        let possible = last_sequence >= 0 && offset_delta >= 0 && i64::from(offset_delta) <= last_offset;
-        possible.then_some(())?;
-        producer.remember(RememberedBatch { last_offset: Offset(last_offset), timestamp, last_sequence, offset_delta });
+/// The producers of the entries so far, in the order of their first ones.
+#[derive(Default)]
+struct Found {
+    producers: Vec<Producer>,
+    places: HashMap<ProducerId, usize>,
+}
+
+impl Found {
+    fn take_entry(&mut self, entry: &[u8]) -> Option<()> {
+        let i16_at = |at: usize| Some(i16::from_be_bytes(*entry.get(at..)?.first_chunk()?));
+        let i32_at = |at: usize| Some(i32::from_be_bytes(*entry.get(at..)?.first_chunk()?));
+        let i64_at = |at: usize| Some(i64::from_be_bytes(*entry.get(at..)?.first_chunk()?));
+        let id = Some(ProducerId(i64_at(0)?)).filter(|id| id.0 >= 0)?;
+        let (last_sequence, last_offset, offset_delta) = (i32_at(10)?, i64_at(14)?, i32_at(22)?);
+        let timestamp = Timestamp(i64_at(26)?);
+        let place = *self.places.entry(id).or_insert(self.producers.len());
+        if place == self.producers.len() {
+            self.producers.push(Producer::new(id));
+        }
+        let producer = &mut self.producers[place];
+        producer.set_epoch(i16_at(8)?);
+        if last_offset >= 0 {
+            let possible = last_sequence >= 0 && offset_delta >= 0 && i64::from(offset_delta) <= last_offset;
+            possible.then_some(())?;
+            producer.remember(RememberedBatch { last_offset: Offset(last_offset), timestamp, last_sequence, offset_delta });
+        }
+        producer.last_timestamp = timestamp;
+        producer.coordinator_epoch = i32_at(34)?;
+        producer.current_transaction_first_offset = Offset(i64_at(38)?.max(-1));
+        Some(())
     }
-    producer.last_timestamp = timestamp;
-    producer.coordinator_epoch = i32_at(34)?;
-    producer.current_transaction_first_offset = Offset(i64_at(38)?.max(-1));
-    Some(())
 }

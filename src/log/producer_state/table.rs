@@ -3,13 +3,16 @@
 //! Lives with its log on one core; a `FrozenProducers` may travel. Producers stand in pages that are shared with whoever holds a frozen table; a page is copied
 //! when a producer in it changes meanwhile. So a roll hands its snapshot to a helper thread without looking at a single producer, however many there are.
 //!
-//! Invariants: `places` and the pages name the same producers; a place that is free holds `NOBODY` and stands in `free`.
+//! Invariants: `places` and the pages name the same producers; a place that is free holds `NOBODY` and stands in `free`; who stands in `recency` is in no
+//! transaction; there are no more than [`PRODUCERS_PER_PARTITION_MAX`] but for such as are in one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::producer::Producer;
+use super::recency::Recency;
 use crate::base::ProducerId;
+use crate::base::limits::PRODUCERS_PER_PARTITION_MAX;
 
 /// A copied page costs a few microseconds, and a frozen table of a million producers some eight thousand references.
 const PRODUCERS_PER_PAGE: usize = 128;
@@ -34,6 +37,8 @@ pub(super) struct ProducerTable {
     places: HashMap<ProducerId, u32>,
     pages: Vec<Arc<Vec<Producer>>>,
     free: Vec<u32>,
+    recency: Recency,
+    displaced: u64,
 }
 
 /// The producers as they were at one moment.
@@ -49,6 +54,22 @@ impl FrozenProducers {
 }
 
 impl ProducerTable {
+    /// The table of producers that somebody has written down, in this order. Whose last batch lies lowest wrote longest ago.
+    pub fn restore(producers: Vec<Producer>) -> ProducerTable {
+        let mut by_last_write: Vec<usize> = (0..producers.len()).collect();
+        by_last_write.sort_by_key(|at| producers[*at].last_batch().map(|batch| batch.last_offset));
+        let too_many = producers.len().saturating_sub(PRODUCERS_PER_PARTITION_MAX);
+        let may_go = by_last_write.iter().filter(|at| !producers[**at].is_in_transaction());
+        let gone: HashSet<usize> = may_go.take(too_many).copied().collect();
+
+        let mut table = ProducerTable { displaced: gone.len() as u64, ..ProducerTable::default() };
+        let is_left = |at: &usize| !gone.contains(at);
+        let left = producers.into_iter().enumerate().filter(|(at, _)| is_left(at));
+        let places: HashMap<usize, Place> = left.map(|(at, producer)| (at, table.insert(producer))).collect();
+        by_last_write.iter().filter_map(|at| places.get(at)).for_each(|place| table.write(*place, |_| ()));
+        table
+    }
+
     pub fn len(&self) -> usize {
         self.places.len()
     }
@@ -61,13 +82,34 @@ impl ProducerTable {
         &self.pages[place.page()][place.in_page()]
     }
 
-    pub fn at_mut(&mut self, place: Place) -> &mut Producer {
+    fn at_mut(&mut self, place: Place) -> &mut Producer {
         &mut Arc::make_mut(&mut self.pages[place.page()])[place.in_page()]
     }
 
-    /// Adds a producer that is not there.
+    /// How many producers had to go because there were too many, since this was last asked.
+    pub fn take_displaced(&mut self) -> u64 {
+        std::mem::take(&mut self.displaced)
+    }
+
+    /// Takes note of something that a producer has written: now it goes last.
+    pub fn write(&mut self, place: Place, note: impl FnOnce(&mut Producer)) {
+        let producer = self.at_mut(place);
+        note(producer);
+        match producer.is_in_transaction() {
+            true => self.recency.remove(place.0),
+            false => self.recency.put(place.0),
+        }
+    }
+
+    /// Adds a producer that is not there. If there are too many, the one that wrote longest ago goes.
     pub fn insert(&mut self, producer: Producer) -> Place {
         assert!(producer.id != NOBODY, "a producer has an id");
+        if self.len() >= PRODUCERS_PER_PARTITION_MAX
+            && let Some(oldest) = self.recency.oldest()
+        {
+            self.remove(Place(oldest));
+            self.displaced += 1;
+        }
         let id = producer.id;
         let place = match self.free.pop() {
             Some(place) => {
@@ -96,17 +138,21 @@ impl ProducerTable {
         let end = self.pages.last().map_or(0, |page| (self.pages.len() - 1) * PRODUCERS_PER_PAGE + page.len());
         for place in from..to.min(end) {
             let place = Place(place as u32);
-            let id = self.at(place).id;
-            if id != NOBODY && is_gone(self.at(place)) {
-                self.places.remove(&id);
-                *self.at_mut(place) = Producer::new(NOBODY);
-                self.free.push(place.0);
+            if self.at(place).id != NOBODY && is_gone(self.at(place)) {
+                self.remove(place);
             }
         }
         if self.places.is_empty() {
-            *self = ProducerTable::default();
+            *self = ProducerTable { displaced: self.displaced, ..ProducerTable::default() };
         }
         to < end && !self.places.is_empty()
+    }
+
+    fn remove(&mut self, place: Place) {
+        let id = std::mem::replace(self.at_mut(place), Producer::new(NOBODY)).id;
+        self.places.remove(&id);
+        self.free.push(place.0);
+        self.recency.remove(place.0);
     }
 
     pub fn freeze(&self) -> FrozenProducers {

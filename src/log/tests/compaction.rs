@@ -1,6 +1,6 @@
 //! Cleaning a log: against a model, with crashes between any two steps of a swap, beside retention, readers and searches, and on what Apache Kafka has cleaned.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 
 use proptest::prelude::*;
@@ -183,6 +183,11 @@ impl Model {
         for written in latest.values().filter(|written| written.offset >= start && written.value.is_some()) {
             assert!(found.contains(written), "the last value of a key is gone: {written:?}");
         }
+        let mut left: HashMap<u8, &Written> = HashMap::new();
+        found.iter().filter(|record| record.offset >= start).for_each(|record| _ = left.insert(record.key, record));
+        for (key, record) in left {
+            assert_eq!(Some(&record), latest.get(&key), "what a later record has outdone is the last of its key");
+        }
         let dirty = log.first_dirty_offset_to_checkpoint().map_or(start, |offset| offset.0.max(start)).max(self.touched);
         let is_dirty = |record: &&Written| record.offset >= dirty;
         assert!(found.iter().filter(is_dirty).eq(self.written.iter().filter(is_dirty)), "what is dirty is whole");
@@ -290,6 +295,8 @@ proptest! {
                             work(&mut log);
                         }
                         log = reopen(log, false);
+                        let first_dirty = log.first_dirty_offset_to_checkpoint().unwrap_or(log.log_start_offset());
+                        model.check_cleaned(&mut log, first_dirty.0);
                         assert_eq!((files(&log, Marking::Cleaned), files(&log, Marking::Swap)), (vec![], vec![]));
                         assert_eq!(files(&log, Marking::Deleted), Vec::<String>::new());
                     }
@@ -382,7 +389,7 @@ fn a_search_by_time_meets_a_swap() {
     let scratch = tempfile::tempdir().unwrap();
     let (mut log, _) = open(scratch.path(), &compacted(), OpenContext::default());
     let written = filled(&mut log);
-    let before = log.timestamp_lookup(TimestampQuery::AtOrAfter(Timestamp(NOW.0 + 5))).unwrap();
+    let before = log.timestamp_lookup(TimestampQuery::AtOrAfter(Timestamp(NOW.0 + 5)), log.end()).unwrap();
     log.tick(Timestamp(NOW.0 + 120_000), log.log_end_offset());
     let ReadOutcome::NotOpen(opening) = log.read(Offset(0), 1, log.end(), true).unwrap() else { panic!("still open") };
     clean(&mut log, LIMITS, NOW).unwrap();
@@ -391,7 +398,7 @@ fn a_search_by_time_meets_a_swap() {
     log.segment_opened(opening.open()).unwrap();
     let found = contents(&mut log);
     for record in &written {
-        let lookup = log.timestamp_lookup(TimestampQuery::AtOrAfter(Timestamp(record.timestamp))).unwrap();
+        let lookup = log.timestamp_lookup(TimestampQuery::AtOrAfter(Timestamp(record.timestamp)), log.end()).unwrap();
         let came = lookup.find().unwrap().map(|found| found.offset.0);
         let expected = found.iter().find(|left| left.timestamp >= record.timestamp).map(|left| left.offset);
         assert_eq!(came, expected, "at {}", record.timestamp);
@@ -453,6 +460,39 @@ fn a_log_that_is_cut_or_given_up_ends_its_cleaning() {
     assert_eq!(log.first_dirty_offset_to_checkpoint(), Some(dirty_from));
     log.truncate_to(Offset(10)).unwrap();
     assert_eq!(log.first_dirty_offset_to_checkpoint(), Some(log.log_end_offset()), "what comes in its place is dirty");
+}
+
+#[test]
+fn what_a_cleaning_has_done_stays_done_when_it_does_not_come_to_its_end() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(scratch.path(), &compacted(), OpenContext::default());
+    filled(&mut log);
+    // Some swaps of a cleaning that then is told to stop: the first dirty offsets before and after each.
+    let swaps = |log: &mut Log, count: usize| {
+        let mut cleaning = Cleaning::new(log.begin_cleaning(log.log_end_offset(), NOW).unwrap(), LIMITS, NOW);
+        let mut reached = vec![log.first_dirty_offset_to_checkpoint().map(|offset| offset.0)];
+        for _ in 0..count {
+            let Step::Swap(cleaned) = cleaning.advance().unwrap() else { panic!("fewer than {count} swaps") };
+            assert!(log.swap_in(cleaned));
+            work(log);
+            reached.push(log.first_dirty_offset_to_checkpoint().map(|offset| offset.0));
+        }
+        log.abort_cleaning();
+        assert!(matches!(cleaning.advance(), Err(CleaningError::Aborted)));
+        reached
+    };
+    let first = swaps(&mut log, 2);
+    assert!(first[0].is_none() && first[0] < first[1] && first[1] < first[2], "each moves it: {first:?}");
+    let recovery_point = log.recovery_point();
+    drop(log.close(false));
+    let first_dirty_offset = first[2].map(Offset);
+    let context = OpenContext { first_dirty_offset, recovery_point: Some(recovery_point), ..OpenContext::default() };
+    let (mut log, _) = open(scratch.path(), &compacted(), context);
+    let report = clean(&mut log, LIMITS, NOW).unwrap();
+    assert_eq!(Some(report.first_dirty_offset_before), first_dirty_offset, "the next one begins to read there");
+    let below = contents(&mut log).into_iter().filter(|record| record.offset < report.first_dirty_offset.0);
+    let keys: Vec<u8> = below.map(|record| record.key).collect();
+    assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len(), "each key once");
 }
 
 #[test]

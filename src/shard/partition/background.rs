@@ -7,15 +7,13 @@ use std::rc::Rc;
 
 use super::cleaning::tell_cleaner;
 use super::{Partition, State, TimedOffset, error_code};
+use crate::base::limits::{PRODUCERS_PER_PARTITION_MAX, TIME_SEARCHES_MAX};
 use crate::base::{ErrorCode, Timestamp};
 use crate::io::clock;
 use crate::io::glommio::spawn;
 use crate::log::timestamp_lookup::TimestampQuery;
 use crate::log::{Job, Log, LogError, ProducerExpiration, SegmentOpening};
-use crate::shard::Shard;
-
-/// How often a search by time may find that the cleaner or retention was faster.
-const LOOKUPS_MAX: usize = 8;
+use crate::shard::{Shard, counters};
 
 impl Partition {
     /// Sends the log's waiting jobs to a helper thread, one after the other.
@@ -84,6 +82,7 @@ impl Partition {
             let now = clock::wall_ms();
             state.log.tick(now, state.high_watermark.offset);
             state.log.expire_producers(now, expiration);
+            self.tell_of_displaced_producers(state, shard);
             // With no limit there is nothing to look up.
             state.config.flush_ms.is_some_and(|flush_ms| {
                 let since = state.log.unflushed().and_then(|unflushed| unflushed.since);
@@ -94,6 +93,22 @@ impl Partition {
             self.start_flush(shard);
         }
         self.start_jobs(shard);
+    }
+
+    fn tell_of_displaced_producers(&self, state: &mut State, shard: &Shard) {
+        let displaced = state.log.take_displaced_producers();
+        if displaced == 0 {
+            return;
+        }
+        counters::add(&shard.counters.producers_displaced, displaced);
+        if !std::mem::replace(&mut state.told_of_displaced_producers, true) {
+            tracing::warn!(
+                "{}-{}: more than {PRODUCERS_PER_PARTITION_MAX} idempotent producers; those that wrote longest ago are forgotten before \
+                 producer.id.expiration.ms, and what they send once more is stored once more: keep producers instead of making new ones",
+                self.topic,
+                self.key.index
+            );
+        }
     }
 
     /// The first record at or after `timestamp`, or with `None` the one with the largest timestamp; below the high watermark.
@@ -107,19 +122,18 @@ impl Partition {
         };
         let query = timestamp.map_or(TimestampQuery::Largest, TimestampQuery::AtOrAfter);
         let mut attempts = 0;
-        let (found, end) = loop {
-            let (lookup, end) = {
+        let found = loop {
+            let lookup = {
                 let state = self.state()?;
-                (state.log.timestamp_lookup(query).map_err(failed)?, state.high_watermark.offset)
+                state.log.timestamp_lookup(query, state.high_watermark).map_err(failed)?
             };
             attempts += 1;
             match shard.offload(self.key.order(), move || lookup.find()).await {
-                Err(LogError::Replaced { .. }) if attempts < LOOKUPS_MAX => {}
-                found => break (found.map_err(failed)?, end),
+                Err(LogError::Replaced { .. }) if attempts < TIME_SEARCHES_MAX => {}
+                found => break found.map_err(failed)?,
             }
         };
-        let readable = found.filter(|found| found.offset < end);
-        Ok(readable.map(|found| TimedOffset { offset: found.offset, timestamp: found.timestamp, leader_epoch: found.leader_epoch }))
+        Ok(found.map(|found| TimedOffset { offset: found.offset, timestamp: found.timestamp, leader_epoch: found.leader_epoch }))
     }
 
     /// Has a sealed segment's files opened, for the read that found them closed.
@@ -134,10 +148,16 @@ impl Partition {
         })
     }
 
-    /// Takes the log out, for closing or deletion. Everybody who waits is told; whoever still holds the partition finds it gone.
+    /// Takes the log out, for closing or deletion: its cleaning is over.
     pub fn give_up(&self, shard: &Rc<Shard>) -> Option<Log> {
-        let State { mut log, watchers, flush, swap_call, .. } = self.state.borrow_mut().take()?;
+        let mut log = self.hand_over(shard)?;
         log.abort_cleaning();
+        Some(log)
+    }
+
+    /// Takes the log out; its cleaning goes on where it goes. Everybody else who waits is told; whoever still holds the partition finds it gone.
+    pub fn hand_over(&self, shard: &Rc<Shard>) -> Option<Log> {
+        let State { log, watchers, flush, swap_call, .. } = self.state.borrow_mut().take()?;
         tell_cleaner(shard, swap_call);
         shard.tell_watchers(watchers, u64::MAX);
         flush.give_up(shard);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::{Partition, PartitionKey};
-use crate::base::{CoreId, TopicName};
+use crate::base::TopicName;
 use crate::io::clock;
 use crate::log::compaction::throttle::Abort;
 use crate::log::compaction::{Cleanable, Cleaned, CleaningPlan, CleaningReport};
@@ -17,7 +17,6 @@ use crate::shard::calls::CallId;
 /// A partition that could be cleaned.
 #[derive(Clone, Debug)]
 pub struct CleaningCandidate {
-    pub core: CoreId,
     pub key: PartitionKey,
     pub topic: TopicName,
     pub cleanable: Cleanable,
@@ -35,28 +34,29 @@ pub struct Overdue {
     pub lag_ms_max: i64,
 }
 
+/// What came of a segment that was to take the place of others.
+pub enum Swap {
+    /// It has, or the log has taken note that it does not want it.
+    Settled,
+    /// The partition is about to leave this core: ask again where it goes.
+    Leaving(Cleaned),
+}
+
 impl Shard {
     /// What could be cleaned on this core.
     pub fn cleaning_candidates(&self) -> Vec<CleaningCandidate> {
-        self.all_partitions().iter().filter_map(|partition| partition.cleaning_candidate(self.core)).collect()
+        self.all_partitions().iter().filter_map(|partition| partition.cleaning_candidate()).collect()
     }
 }
 
 impl Partition {
-    fn cleaning_candidate(&self, core: CoreId) -> Option<CleaningCandidate> {
+    fn cleaning_candidate(&self) -> Option<CleaningCandidate> {
         let state = self.state().ok()?;
         let cleanable = state.log.cleanable(state.high_watermark.offset, clock::wall_ms())?;
         let config = state.log.config();
         let overdue = (config.compaction_lag_ms_max < i64::MAX)
             .then(|| Overdue { files: state.log.dirty_files(&cleanable), lag_ms_max: config.compaction_lag_ms_max });
-        Some(CleaningCandidate {
-            core,
-            key: self.key,
-            topic: self.topic.clone(),
-            cleanable,
-            dirty_ratio_min: config.dirty_ratio_min,
-            overdue,
-        })
+        Some(CleaningCandidate { key: self.key, topic: self.topic.clone(), cleanable, dirty_ratio_min: config.dirty_ratio_min, overdue })
     }
 
     /// Begins a cleaning; `None` if there is nothing to clean any more.
@@ -69,12 +69,16 @@ impl Partition {
         state.log.begin_cleaning(high_watermark, clock::wall_ms())
     }
 
-    /// Puts a cleaned segment in the place of those it was made from, and waits for it. False: it is not wanted any more.
-    pub async fn swap_in(self: &Rc<Self>, shard: &Rc<Shard>, cleaned: Cleaned) -> bool {
+    /// Puts a cleaned segment in the place of those it was made from, and waits for it.
+    pub async fn swap_in(self: &Rc<Self>, shard: &Rc<Shard>, cleaned: Cleaned) -> Swap {
         let swapped = {
-            let Ok(mut state) = self.state_mut() else { return false };
-            if state.is_resting || !state.log.swap_in(cleaned) {
-                return false;
+            // One that was given up has told the cleaning to stop.
+            let Ok(mut state) = self.state_mut() else { return Swap::Settled };
+            if state.is_resting {
+                return Swap::Leaving(cleaned);
+            }
+            if !state.log.swap_in(cleaned) {
+                return Swap::Settled;
             }
             let call = shard.calls.open::<()>();
             state.swap_call = Some(call.id);
@@ -82,7 +86,7 @@ impl Partition {
         };
         self.start_jobs(shard);
         swapped.await;
-        self.state().is_ok_and(|state| state.log.offline_reason().is_none())
+        Swap::Settled
     }
 
     /// Ends a cleaning. `report`: it came to its end.

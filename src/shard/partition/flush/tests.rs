@@ -3,13 +3,13 @@
 use std::io;
 
 use super::*;
-use crate::base::ProducerId;
+use crate::base::{ProducerId, Timestamp};
 use crate::io::glommio::run_here;
 use crate::shard::partition::Written;
 use crate::shard::test_cores::TestCores;
 
 fn high_watermark(cores: &TestCores) -> i64 {
-    cores.checkpoint(0).high_watermark.0
+    cores.checkpoint(0).high_watermark.unwrap().0
 }
 
 #[test]
@@ -19,7 +19,32 @@ fn nothing_is_readable_before_the_sync_that_the_topic_asks_for() {
         let written = cores.append(0, &[b"x"]).unwrap();
         assert_eq!(high_watermark(&cores), 0);
         written.durable.expect("it must be synced").await.unwrap();
-        assert_eq!((high_watermark(&cores), cores.checkpoint(0).recovery_point.0), (1, 1));
+        assert_eq!((high_watermark(&cores), cores.checkpoint(0).recovery_point.unwrap().0), (1, 1));
+    });
+}
+
+#[test]
+fn the_largest_timestamp_is_looked_for_among_what_readers_see() {
+    run_here(async {
+        let cores = TestCores::new(1, &[("flush.messages", "2")]);
+        let search = || {
+            let (shard, partition) = (cores.shard(0), cores.partition(0));
+            // Runs up to its first wait: what it looks at is settled then.
+            spawn(async move { partition.search_time(&shard, None).await })
+        };
+        cores.append_at(0, &[b"a"], Timestamp(5)).unwrap();
+        let second = cores.append_at(0, &[b"b"], Timestamp(9)).unwrap();
+        assert_eq!(high_watermark(&cores), 1);
+        let before = search();
+        cores.do_offloaded_work();
+        let before = before.await.unwrap().expect("one record can be read");
+        assert_eq!((before.offset, before.timestamp), (Offset(0), Timestamp(5)));
+
+        second.durable.expect("it must be synced").await.unwrap();
+        let after = search();
+        cores.do_offloaded_work();
+        let after = after.await.unwrap().expect("both can be read");
+        assert_eq!((after.offset, after.timestamp), (Offset(1), Timestamp(9)));
     });
 }
 
@@ -61,7 +86,7 @@ fn a_log_whose_sync_failed_is_never_synced_again() {
         partition.tick(&shard);
         crate::io::glommio::sleep(std::time::Duration::from_millis(50)).await;
         assert_eq!(shard.counters.flushes.get(), 0, "the kernel reports a failure once: the next sync would succeed");
-        assert_eq!(cores.checkpoint(0).recovery_point.0, 0, "what was lost is not on the disk");
+        assert_eq!(cores.checkpoint(0).recovery_point.unwrap().0, 0, "what was lost is not on the disk");
         assert_eq!(cores.append(0, &[b"y"]).err(), Some(ErrorCode::KafkaStorageError));
     });
 }
@@ -75,7 +100,7 @@ fn a_sync_acknowledges_nothing_once_the_log_is_offline() {
         // Another sync of the same file met the error first.
         let _ = partition.state_mut().unwrap().log.sync_failed(&io::Error::other("EIO"));
         assert_eq!(written.durable.unwrap().await, Err(ErrorCode::KafkaStorageError));
-        assert_eq!((high_watermark(&cores), cores.checkpoint(0).recovery_point.0), (0, 0));
+        assert_eq!((high_watermark(&cores), cores.checkpoint(0).recovery_point.unwrap().0), (0, 0));
     });
 }
 

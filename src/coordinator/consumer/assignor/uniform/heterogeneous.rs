@@ -1,22 +1,20 @@
 //! Members subscribe to different topics: each topic is levelled among its own subscribers, again and again, until no move helps.
 //!
 //! At the end no partition can go from its owner to a subscriber that owns two fewer. Every move lowers the sum of the squared
-//! loads, so this ends; it ends after [`PASSES_MAX`] rounds in any case.
+//! loads, so this ends; it ends after [`ASSIGNOR_PASSES_MAX`] rounds in any case.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use super::{MemberNumber, OwnerTable, Topic};
-
-/// Subscriptions that overlap in chains level slowly, each pass about halving what is left: Kafka's bound too.
-const PASSES_MAX: usize = 16;
+use crate::base::limits::ASSIGNOR_PASSES_MAX;
 
 pub(super) fn complete(table: &mut OwnerTable) {
     let order = most_constrained_first(table);
     for topic in &order {
         fill(table, *topic);
     }
-    for _ in 0..PASSES_MAX {
+    for _ in 0..ASSIGNOR_PASSES_MAX {
         let moves: usize = order.iter().map(|topic| level(table, *topic)).sum();
         if moves == 0 {
             break;
