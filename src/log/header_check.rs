@@ -4,9 +4,9 @@
 //! take a wrong base offset for a hole and drop good records. Bytes that this process wrote or recovery checked need no look; those of a trusted segment get one,
 //! the first time somebody reads them.
 //!
-//! Invariant: `seen.from <= seen.to <= unseen_below`, and both ends are where batches begin.
+//! Invariant: every stretch has `from <= to <= unseen_below`, and both ends are where batches begin; there are at most [`STRETCHES_MAX`].
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use crate::base::Offset;
 use crate::wire::batch::BatchHeader;
@@ -15,6 +15,9 @@ use crate::wire::batch::BatchHeader;
 pub(super) const UNSEEN_BYTES_MAX: u32 = 4 << 20;
 /// What is read ahead at once where headers are not in memory.
 pub(super) const READ_AHEAD_BYTES: u32 = 1 << 20;
+
+/// Stretches that are remembered of one segment: one for each of so many readers at different places.
+const STRETCHES_MAX: usize = 32;
 
 /// A stretch of batches that follow one another, and the offset behind it.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +31,7 @@ struct Seen {
 #[derive(Clone, Debug)]
 pub(super) struct HeadersSeen {
     unseen_below: u32,
-    seen: Cell<Option<Seen>>,
+    stretches: RefCell<Vec<Seen>>,
 }
 
 impl HeadersSeen {
@@ -39,22 +42,33 @@ impl HeadersSeen {
 
     /// Of a segment whose first `bytes` were there before, and are trusted.
     pub fn none_below(bytes: u32) -> HeadersSeen {
-        HeadersSeen { unseen_below: bytes, seen: Cell::new(None) }
+        HeadersSeen { unseen_below: bytes, stretches: RefCell::default() }
     }
 
     /// Where in `position..end` the look begins, and the offset expected there if it is known. `None`: all was seen.
     pub fn first_unseen(&self, position: u32, end: u32) -> Option<(u32, Option<Offset>)> {
-        let (start, expected) = match self.seen.get() {
-            Some(seen) if (seen.from..=seen.to).contains(&position) => (seen.to, Some(seen.next_offset)),
-            _ => (position, None),
+        let stretches = self.stretches.borrow();
+        let around = stretches.iter().filter(|seen| (seen.from..=seen.to).contains(&position));
+        let (start, expected) = match around.max_by_key(|seen| seen.to) {
+            Some(seen) => (seen.to, Some(seen.next_offset)),
+            None => (position, None),
         };
         (start < end.min(self.unseen_below)).then_some((start, expected))
     }
 
-    /// Notes that the batches in `start..to` follow one another. Only one stretch is remembered: readers at different places look again.
+    /// Notes that the batches in `start..to` follow one another, and those before `start`, if `first_unseen` named it as the end of a stretch.
     pub fn note(&self, start: u32, to: u32, next_offset: Offset) {
-        let from = self.seen.get().filter(|seen| seen.to == start).map_or(start, |seen| seen.from);
-        self.seen.set(Some(Seen { from, to: to.min(self.unseen_below), next_offset }));
+        let to = to.min(self.unseen_below);
+        let mut stretches = self.stretches.borrow_mut();
+        let from = stretches.iter().filter(|seen| seen.to == start).map(|seen| seen.from).min().unwrap_or(start);
+        stretches.retain(|seen| seen.from < from || seen.to > to);
+        if stretches.len() == STRETCHES_MAX
+            && let Some(shortest) = (0..stretches.len()).min_by_key(|&i| stretches[i].to - stretches[i].from)
+        {
+            // Its reader looks again; the long ones grow until they cover everything.
+            stretches.swap_remove(shortest);
+        }
+        stretches.push(Seen { from, to, next_offset });
     }
 }
 
@@ -138,5 +152,35 @@ mod tests {
         assert_eq!(seen.first_unseen(200, 1200), None);
         assert_eq!(seen.first_unseen(1100, 1200), None, "what this process wrote needs no look");
         assert_eq!(HeadersSeen::all().first_unseen(0, 1000), None);
+    }
+
+    #[test]
+    fn readers_at_different_places_look_once_each() {
+        let seen = HeadersSeen::none_below(10_000);
+        seen.note(0, 400, Offset(4));
+        seen.note(5000, 5400, Offset(54));
+        assert_eq!(seen.first_unseen(0, 500), Some((400, Some(Offset(4)))));
+        assert_eq!(seen.first_unseen(5000, 5600), Some((5400, Some(Offset(54)))));
+        // The first one comes to where the second one began: from there on all was seen.
+        seen.note(400, 5100, Offset(51));
+        assert_eq!(seen.first_unseen(100, 5100), None);
+        assert_eq!(seen.first_unseen(5100, 5400), None);
+        assert_eq!(seen.first_unseen(5100, 5500), Some((5400, Some(Offset(54)))));
+        // What lies within a longer stretch is not kept twice.
+        seen.note(5400, 5600, Offset(56));
+        seen.note(5100, 5600, Offset(56));
+        assert_eq!(seen.stretches.borrow().len(), 1);
+    }
+
+    #[test]
+    fn as_many_stretches_are_kept_as_may_be_and_the_longest_of_them() {
+        let seen = HeadersSeen::none_below(1_000_000);
+        seen.note(0, 5000, Offset(50));
+        for i in 1..=2 * STRETCHES_MAX as u32 {
+            seen.note(i * 10_000, i * 10_000 + 100, Offset(i64::from(i) * 100 + 1));
+        }
+        assert_eq!(seen.stretches.borrow().len(), STRETCHES_MAX);
+        assert_eq!(seen.first_unseen(0, 5000), None);
+        assert_eq!(seen.first_unseen(2 * STRETCHES_MAX as u32 * 10_000, 2 * STRETCHES_MAX as u32 * 10_000 + 100), None, "the last one");
     }
 }

@@ -5,7 +5,7 @@
 //! | `partition_log` | `Log`, the type; a table of its verbs stands there |
 //! | `config`, `error` | what a log is told, and what it answers |
 //! | `append`, `roll`, `read`, `upkeep`, `retention` | its verbs on the core |
-//! | `header_check` | which batches a read may hand out without a look |
+//! | `read_starts`, `header_check` | where sequential reads go on; which batches a read may hand out without a look |
 //! | `truncation` | cutting its end, off the core |
 //! | `timestamp_lookup` | from a timestamp to an offset, off the core |
 //! | `compaction` | the cleaner of compacted topics |
@@ -45,6 +45,7 @@ mod producer_log;
 mod producer_recovery;
 pub mod producer_state;
 pub mod read;
+mod read_starts;
 mod rebuild;
 pub mod recovery;
 pub mod retention;

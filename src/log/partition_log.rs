@@ -27,7 +27,7 @@ use super::error::LogError;
 use super::jobs::Step;
 use super::leader_epochs::{self, LeaderEpochs};
 use super::producer_state::ProducerState;
-use super::read::PositionCache;
+use super::read_starts::ReadStarts;
 use super::segment::{ActiveSegment, OffsetAndPosition, SealedSegment};
 use crate::base::{LeaderEpoch, Offset, Timestamp};
 use crate::io::File;
@@ -59,7 +59,7 @@ pub struct Log {
     pub(super) steps: Vec<Step>,
     pub(super) job_in_flight: bool,
     pub(super) retired: Vec<RetiredSegments>,
-    pub(super) positions: PositionCache,
+    pub(super) read_starts: ReadStarts,
     /// Bytes appended since this log was opened: preallocation is for logs with traffic.
     pub(super) appended_bytes: u64,
     pub(super) cleaner: CleanerState,

@@ -8,13 +8,13 @@
 //! length are outside the CRC, and a damaged length must not make good records vanish. For the same reason batches that this process neither wrote nor checked
 //! are handed out only after a look at their headers (`header_check`).
 
-use std::cell::Cell;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::error::LogError;
 use super::header_check::{HeadersSeen, READ_AHEAD_BYTES, Sequence, UNSEEN_BYTES_MAX};
 use super::partition_log::Log;
+use super::read_starts::Start;
 use super::segment::{
     IndexReadError, IndexSource, OffsetAndPosition, OpenSegment, ReadableIndex, ReadableSegment, SegmentOpened, SegmentOpening,
 };
@@ -63,38 +63,19 @@ pub struct Corruption {
     pub what: String,
 }
 
-/// Where the next reads of the last few readers will start: sequential readers need no index.
-#[derive(Debug, Default)]
-pub(super) struct PositionCache {
-    entries: [Cell<Option<OffsetAndPosition>>; 4],
-    next: Cell<usize>,
-}
-
-impl PositionCache {
-    fn find(&self, offset: Offset) -> Option<OffsetAndPosition> {
-        self.entries.iter().filter_map(Cell::get).find(|entry| entry.offset == offset)
-    }
-
-    fn insert(&self, entry: OffsetAndPosition) {
-        if self.find(entry.offset) == Some(entry) {
-            return;
-        }
-        let next = self.next.get();
-        self.entries[next].set(Some(entry));
-        self.next.set((next + 1) % self.entries.len());
-    }
-
-    pub fn clear(&self) {
-        self.entries.iter().for_each(|entry| entry.set(None));
-    }
-}
-
 /// Why a read stops early; each becomes the outcome of the same name.
 enum Stop {
     NotResident(FileRange),
     NotOpen(SegmentOpening),
     Corrupt(Corruption),
     Host(std::io::Error),
+}
+
+/// Where a batch lies in its segment.
+#[derive(Clone, Copy)]
+struct BatchPlace {
+    position: u32,
+    bytes: u32,
 }
 
 /// A header with its place.
@@ -212,7 +193,7 @@ impl Log {
             bytes_left = bytes_left.saturating_sub(len);
             first_bytes = 0;
             if end == up_to.position && segment.base_offset == up_to.segment {
-                self.positions.insert(up_to);
+                self.read_starts.note(Start { place: up_to, batch_bytes: None });
                 break;
             }
             // The rest of the answer comes from the next segment, if it is at hand.
@@ -251,16 +232,19 @@ impl Log {
         let entry = segment.index.lookup_position(wanted).map_err(|error| self.index_stop(error, segment))?;
         let mut at = entry.map_or(position, |entry| entry.position).max(least);
         let mut scan = Scan::new(segment.log, segment.size);
+        // Behind an index entry it is usually the first batch that does not fit: nothing more is read for that.
+        let mut header = scan.small_header(at);
         loop {
-            let Some(header) = scan.header(at).map_err(|unreadable| self.scan_stop(unreadable, segment))? else { return Ok(at) };
+            let Some(found) = header.map_err(|unreadable| self.scan_stop(unreadable, segment))? else { return Ok(at) };
             // What cannot be a batch ends the range: the next read starts there and says what is wrong.
-            let Ok(bytes) = plausible(&header, at, segment.size) else { return Ok(at) };
+            let Ok(bytes) = plausible(&found, at, segment.size) else { return Ok(at) };
             if at + bytes > wanted {
-                let place = OffsetAndPosition { offset: header.base_offset, segment: segment.base_offset, position: at };
-                self.positions.insert(place);
+                let place = OffsetAndPosition { offset: found.base_offset, segment: segment.base_offset, position: at };
+                self.read_starts.note(Start { place, batch_bytes: Some(bytes) });
                 return Ok(at);
             }
             at += bytes;
+            header = scan.header(at);
         }
     }
 
@@ -309,7 +293,7 @@ impl Log {
     }
 
     /// The batch that holds `offset`, or the first one above it, and its segment's number. `None`: there is no such batch.
-    fn find_batch(&self, offset: Offset) -> Result<Option<(usize, Found)>, Stop> {
+    fn find_batch(&self, offset: Offset) -> Result<Option<(usize, BatchPlace)>, Stop> {
         let mut at = self.sealed.partition_point(|segment| segment.base_offset <= offset);
         // `at` counts the sealed segments at or below the offset; the active one takes what is at or above its base.
         if at == self.sealed.len() && self.active.base_offset <= offset {
@@ -331,9 +315,13 @@ impl Log {
         }
     }
 
-    fn find_in_segment(&self, at: usize, segment: &ReadableSegment<'_>, offset: Offset) -> Result<Option<Found>, Stop> {
-        let cached = self.positions.find(offset).filter(|place| place.segment == segment.base_offset && place.position < segment.size);
-        if let Some(place) = cached {
+    fn find_in_segment(&self, at: usize, segment: &ReadableSegment<'_>, offset: Offset) -> Result<Option<BatchPlace>, Stop> {
+        let cached = self.read_starts.find(offset);
+        let cached = cached.filter(|Start { place, .. }| place.segment == segment.base_offset && place.position < segment.size);
+        if let Some(Start { place, batch_bytes }) = cached {
+            if let Some(bytes) = batch_bytes {
+                return Ok(Some(BatchPlace { position: place.position, bytes }));
+            }
             let mut scan = Scan::new(segment.log, segment.size);
             let header = scan.small_header(place.position).map_err(|unreadable| self.scan_stop(unreadable, segment))?;
             // A batch that does not hold the offset is looked at with the suspicion below.
@@ -342,7 +330,7 @@ impl Log {
                 && header.base_offset <= offset
                 && header.last_offset() >= offset
             {
-                return Ok(Some(Found { position: place.position, bytes, header }));
+                return Ok(Some(BatchPlace { position: place.position, bytes }));
             }
         }
         let relative_offset =
@@ -383,7 +371,7 @@ impl Log {
                 if header.base_offset > offset {
                     self.believe_hole(segment, &mut scan, before, found, offset)?;
                 }
-                return Ok(Some(found));
+                return Ok(Some(BatchPlace { position, bytes }));
             }
             before = Some(found);
             position += bytes;

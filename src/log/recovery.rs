@@ -27,7 +27,7 @@ use super::leader_epochs::{self, LeaderEpochs};
 use super::offset_index::OffsetIndex;
 use super::partition_log::{Log, LogCounters, Prepared};
 use super::producer_recovery::ProducerSources;
-use super::read::PositionCache;
+use super::read_starts::ReadStarts;
 use super::rebuild;
 use super::segment::{ActiveSegment, FirstBatch, SealedSegment};
 use super::startup_files::{self, StartupFiles};
@@ -239,7 +239,7 @@ impl Opening<'_> {
             steps: Vec::new(),
             job_in_flight: false,
             retired: Vec::new(),
-            positions: PositionCache::default(),
+            read_starts: ReadStarts::default(),
             appended_bytes: 0,
             // One that lies behind the end is from before something was cut: what came in its place was never cleaned.
             cleaner: CleanerState::from_checkpoint(self.context.first_dirty_offset.filter(|offset| *offset <= log_end_offset)),

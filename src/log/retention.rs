@@ -90,7 +90,7 @@ impl Log {
         let removed: Vec<_> = self.sealed.drain(..count).collect();
         self.sealed_bytes -= removed.iter().map(|segment| u64::from(segment.size)).sum::<u64>();
         self.counters.segments_deleted += count as u64;
-        self.positions.clear();
+        self.read_starts.clear();
         self.log_start_offset = self.log_start_offset.max(self.first_base_offset());
         if self.leader_epochs.truncate_from_start(self.log_start_offset) {
             self.write_leader_epochs_later();

@@ -41,7 +41,7 @@ impl Log {
     }
 
     fn truncate_files(&mut self, offset: Offset) -> Result<(), LogError> {
-        self.positions.clear();
+        self.read_starts.clear();
         while self.active.base_offset >= offset
             && let Some(before) = self.sealed.pop()
         {

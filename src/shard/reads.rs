@@ -48,6 +48,12 @@ impl Shard {
     /// Reads all partitions, wherever they are by now, and waits for what is cold. Answers are in the order of `reads`, which learn where
     /// their partitions were found, and in that order they share `bytes_max`.
     pub async fn read_all(self: &Rc<Self>, reads: &mut [PlacedRead], bytes_max: usize) -> Vec<ReadAnswer> {
+        let has_moved = |answer: &ReadAnswer| answer.error == ErrorCode::NotLeaderOrFollower;
+        if let Some(answers) = self.try_read_all(reads, bytes_max)
+            && !answers.iter().any(has_moved)
+        {
+            return answers;
+        }
         let mut answers = Vec::new();
         for _ in 0..PLACES_MAX {
             for read in &mut *reads {
@@ -55,7 +61,6 @@ impl Shard {
                 read.core = self.place(read.request.key).await.unwrap_or(read.core);
             }
             answers = self.read_placed(reads, bytes_max).await;
-            let has_moved = |answer: &ReadAnswer| answer.error == ErrorCode::NotLeaderOrFollower;
             if self.is_stopping() || !answers.iter().any(has_moved) {
                 break;
             }

@@ -198,7 +198,9 @@ fn send_range(stream: &TcpStream, log: &AppendFile, pipe: &mut Option<Pipe>, pos
                 let wanted = left.min(QUANTUM_BYTES);
                 pipe.held = splice(log.file(), Some(&mut position.clone()), &pipe.write, None, wanted, SpliceFlags::NONBLOCK)?;
             }
-            let count = splice(&pipe.read, None, stream, None, pipe.held, SpliceFlags::NONBLOCK | SpliceFlags::MORE)?;
+            // The end of a range is not held back for more: nothing comes behind it, and TCP would wait 200 ms for it.
+            let more = if pipe.held < left { SpliceFlags::MORE } else { SpliceFlags::empty() };
+            let count = splice(&pipe.read, None, stream, None, pipe.held, SpliceFlags::NONBLOCK | more)?;
             pipe.held -= count;
             Ok(count)
         }

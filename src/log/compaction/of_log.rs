@@ -145,7 +145,7 @@ impl Log {
         let old_bytes = old.iter().map(|segment| u64::from(segment.size)).sum::<u64>();
         assert!(old.iter().map(|segment| (segment.base_offset, segment.size)).eq(cleaned.old.iter().copied()), "only a swap changes them");
         self.sealed_bytes = self.sealed_bytes - old_bytes + u64::from(cleaned.size);
-        self.positions.clear();
+        self.read_starts.clear();
         let due = Timestamp(self.last_tick.0.saturating_add(self.config.file_delete_delay_ms));
         // Readers may still send from these files; the last one to let go should not be this core.
         let held = old.into_iter().filter_map(|segment| segment.open).map(|open| open.log).collect();

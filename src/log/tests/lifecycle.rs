@@ -174,3 +174,16 @@ fn a_log_can_move_to_another_thread() {
     is_send::<crate::log::Job>();
     is_send::<crate::log::JobDone>();
 }
+
+#[test]
+fn where_readers_go_on_is_forgotten_when_the_log_is_cut() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(scratch.path(), &LogConfig::default(), OpenContext::default());
+    append(&mut log, &[batch(1, 100, 10), batch(1, 100, 20), batch(1, 100, 30)]);
+    // The header of the second batch ends this read, and is remembered for the next.
+    assert_eq!(headers_of(read(&mut log, Offset(0), 200)).len(), 1);
+    log.truncate_to(Offset(1)).unwrap();
+    append(&mut log, &[batch(1, 40, 40), batch(1, 200, 50)]);
+    let headers = headers_of(read(&mut log, Offset(1), 150));
+    assert_eq!(headers.iter().map(|header| header.max_timestamp.0).collect::<Vec<_>>(), [40]);
+}
