@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::cluster::Topic;
 use super::identity::{PartitionKey, StreamKey};
@@ -126,7 +126,7 @@ pub struct Produced {
 }
 
 /// The sums for one stream, in messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamVerdict {
     pub received: u64,
     pub acknowledged: u64,
@@ -182,7 +182,7 @@ fn present(counts: &[(&'static str, u64)]) -> Vec<(&'static str, u64)> {
 }
 
 /// What is wrong with a partition as such, whoever wrote the messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionFaults {
     /// Batches whose checksum or layout does not hold, and messages whose own checksum does not.
     pub corrupt: u64,
@@ -290,7 +290,7 @@ impl PartitionChecker {
 }
 
 /// The whole account of a run: what was read, against what was produced.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Verdict {
     pub streams: StreamVerdict,
     pub partitions: PartitionFaults,

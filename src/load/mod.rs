@@ -6,7 +6,7 @@
 //! | who does what | `shares` → `team` → `worker`; told by `phase` |
 //! | sending | `schedule` → `lane` → `producer`, `producer_connection`; `message`, `filler`, `batch_writer`, `produce_request` |
 //! | receiving | `consumer`; `fetch_request`, `batch_reader` → `checker` |
-//! | what was found | `statistics`, `checker`, `journal` → `report`, `histogram_files` |
+//! | what was found | `statistics`, `checker`, `journal` → `outcome`, `distribution` → `report`, `histogram_files` |
 //! | talking to brokers | `connection`, `cluster`, `live_cluster`, `peer_error` |
 //!
 //! Threads: the main thread leads; each worker is a tokio current-thread runtime with its own producers and consumers, and shares
@@ -22,6 +22,7 @@ pub mod checker;
 pub mod cluster;
 pub mod connection;
 pub mod consumer;
+pub mod distribution;
 pub mod fetch_request;
 pub mod filler;
 pub mod histogram_files;
@@ -30,6 +31,7 @@ pub mod journal;
 pub mod lane;
 pub mod live_cluster;
 pub mod message;
+pub mod outcome;
 pub mod peer_error;
 pub mod phase;
 pub mod precise_timer;

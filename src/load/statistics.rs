@@ -1,6 +1,6 @@
 //! What a run counts while it goes: per broker, first on each worker thread alone, added up at the end.
 //!
-//! Invariant: histograms hold nanoseconds from 1 µs to an hour with three digits; what is longer counts as an hour.
+//! Invariant: histograms hold nanoseconds up to an hour with three digits; what is longer counts as an hour.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 
 use crate::base::BrokerId;
 
-const LATENCY_NS_MIN: u64 = 1_000;
+const LATENCY_NS_MIN: u64 = 1;
 const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
 
 /// Latencies in ns.
