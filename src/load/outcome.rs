@@ -3,7 +3,7 @@
 //! Plain data, made on the main thread, written as JSON and read back. A run is repetitions of the same steps; a step is one rate held
 //! for a while; what flowed in it stands by role and broker. Invariants: times named `_ns` are CLOCK_MONOTONIC of the machine that ran
 //! the load generator; messages due before `measure_from_ns` of their step are in none of its figures; the distributions of a step are
-//! the sums of those of its intervals.
+//! the sums of those of its intervals behind the warm-up.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ pub struct RunOutcome {
 }
 
 impl RunOutcome {
-    /// Nothing lost, duplicated by the broker, reordered, damaged or given up.
+    /// Nothing lost, duplicated by the broker, reordered, damaged, given up or answered wrongly.
     pub fn is_clean(&self) -> bool {
         self.repetitions.iter().all(Repetition::is_clean)
     }
@@ -184,8 +184,9 @@ pub struct Repetition {
 
 impl Repetition {
     pub fn is_clean(&self) -> bool {
-        let given_up = self.steps.iter().map(|step| step.troubles.given_up).sum::<u64>();
-        self.verdict.as_ref().is_none_or(Verdict::is_clean) && given_up == 0 && !self.is_undrained
+        let troubles = || self.steps.iter().map(|step| &step.troubles);
+        let is_untroubled = troubles().all(|troubles| troubles.given_up == 0 && troubles.wrong_answers == 0);
+        self.verdict.as_ref().is_none_or(Verdict::is_clean) && is_untroubled && !self.is_undrained
     }
 
     /// The first step that the broker could not follow.
@@ -320,6 +321,8 @@ pub struct Interval {
 pub struct Troubles {
     /// Connections that broke or could not be made.
     pub disconnects: u64,
+    /// Answers that no broker may give: out of order, unreadable, or to another question.
+    pub wrong_answers: u64,
     /// Connections that were closed on purpose, see `Workload::churn_per_s`.
     pub churned: u64,
     /// Batches sent again.
@@ -338,7 +341,8 @@ pub struct Troubles {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Generator {
     /// From the time a batch was to be sent, or its connection had room for it if that was later, to the time it was: what the generator
-    /// adds of its own. One value for each batch.
+    /// adds of its own. What was due while it did not look counts as late, also if the window was full by then. A batch counts once for each
+    /// of its messages.
     pub lateness: Distribution,
     /// How late a timer of each worker thread fired that has nothing else to do (what a reader adds of its own).
     pub hiccups: Distribution,
@@ -381,6 +385,8 @@ pub enum Severity {
 pub enum FindingKind {
     /// Batches left late although their connection had room.
     SentLate,
+    /// A thread that reads was late although it had the answer.
+    ReadLate,
     /// A thread of the load generator used its whole processor.
     OutOfProcessor,
     /// A thread of the load generator had to wait for a processor.
