@@ -21,7 +21,7 @@ const INDEX_INTERVAL_BYTES: u64 = 4096;
 
 fn produce(broker: &Broker, partitions: u64, bytes: u64) {
     let output = Command::new(pagewire_load())
-        .args(["--mode", "produce", "--quiet", "--bootstrap", &broker.address(0).to_string()])
+        .args(["--mode", "produce", "--quiet", "--self-check", "warn", "--bootstrap", &broker.address(0).to_string()])
         .args(["--partitions", &partitions.to_string(), "--messages", &(bytes / MESSAGE_BYTES).to_string()])
         .args(["--message-bytes", &MESSAGE_BYTES.to_string(), "--batch-bytes", &BATCH_BYTES.to_string()])
         .output()

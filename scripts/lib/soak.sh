@@ -82,7 +82,7 @@ stop_broker() {
     BROKER=
 }
 
-load() { "$BIN/pagewire-load" --quiet --bootstrap "127.0.0.1:$PORT" "$@" >&2; }
+load() { "$BIN/pagewire-load" --quiet --self-check warn --bootstrap "127.0.0.1:$PORT" "$@" >&2; }
 
 # Usage: core_threads; the ids of the broker's core threads.
 core_threads() {

@@ -1,4 +1,5 @@
-//! `pagewire-load`: the load generator. Exit codes: 0 clean, 1 something was lost or damaged, 2 bad arguments, 3 could not run.
+//! `pagewire-load`: the load generator. Exit codes: 0 clean, 1 something was lost or damaged, 2 bad arguments, 3 could not run,
+//! 4 clean, but the self-check found that the figures are not the broker's.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -6,9 +7,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use pagewire::admin::completions::completions;
 use pagewire::io::directory::replace_atomically;
-use pagewire::load::arguments::{Arguments, Command, OutputArguments};
-use pagewire::load::report::{Outcome, Report};
-use pagewire::load::{histogram_files, run, verify};
+use pagewire::load::arguments::{Arguments, Command, OutputArguments, SelfCheck};
+use pagewire::load::outcome::{NobodyObserves, RunOutcome};
+use pagewire::load::{histogram_files, report, run, verify};
 
 // Batches and answers of megabytes come and go; the system's allocator would map and unmap them each time.
 #[global_allocator]
@@ -39,12 +40,13 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match to_verify {
             Some(arguments) => verify::verify(arguments, command_line).await,
-            None => run::run(&arguments.run, command_line).await,
+            None => run::run(&arguments.run, command_line, &mut NobodyObserves).await,
         }
     });
     match outcome.map_err(|error| error.to_string()).and_then(|outcome| publish(outcome, output)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
+        Ok(outcome) if !outcome.is_clean() => ExitCode::from(1),
+        Ok(outcome) if !outcome.is_valid() && arguments.run.self_check == SelfCheck::Fail => ExitCode::from(4),
+        Ok(_) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
 }
@@ -54,23 +56,22 @@ fn fail(error: &str) -> ExitCode {
     ExitCode::from(3)
 }
 
-/// Prints and writes the report. Returns whether the run was clean.
-fn publish(outcome: Outcome, output: &OutputArguments) -> Result<bool, String> {
+/// Prints and writes the outcome, and returns it.
+fn publish(outcome: RunOutcome, output: &OutputArguments) -> Result<RunOutcome, String> {
     if let Some(directory) = &output.histograms_dir {
-        let written = histogram_files::write_all(directory, &outcome.statistics);
+        let written = histogram_files::write_all(directory, &outcome);
         written.map_err(|error| format!("--histograms-dir {}: {error}", directory.display()))?;
     }
-    let report = Report::new(outcome);
-    let json = || serde_json::to_string_pretty(&report).map_err(|error| error.to_string());
+    let json = || serde_json::to_string_pretty(&outcome).map_err(|error| error.to_string());
     match &output.json {
         Some(path) if path.as_os_str() == "-" => print(&(json()? + "\n"))?,
         Some(path) => {
             replace_atomically(path, (json()? + "\n").as_bytes(), false).map_err(|error| format!("--json {}: {error}", path.display()))?;
-            print(&report.to_text())?;
+            print(&report::to_text(&outcome))?;
         }
-        None => print(&report.to_text())?,
+        None => print(&report::to_text(&outcome))?,
     }
-    Ok(report.clean)
+    Ok(outcome)
 }
 
 /// Prints; a reader that has had enough (`| head`) is no error.

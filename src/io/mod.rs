@@ -6,6 +6,7 @@
 //! | `file` | one open file: positioned reads and writes, reads that do not wait, residency in the page cache |
 //! | `directory` | names: create, rename, list, lock, replace atomically |
 //! | `features` | system calls newer than Linux 5.x: found out at run time, each with a switch |
+//! | `host` | what the kernel tells about the machine, threads and processes; which processors a thread keeps to |
 //! | `mesh` | messages between cores, and to and from the control thread |
 //! | `process_limits` | how many files this process may open |
 //! | `transfer` | the ways in which a range of a file goes to a socket |
@@ -24,6 +25,7 @@ pub mod entropy;
 pub mod features;
 pub mod file;
 pub mod glommio;
+pub mod host;
 pub mod mesh;
 pub mod process_limits;
 pub mod stream;

@@ -1,6 +1,6 @@
 //! The command line of `pagewire-load`, and what it must fulfil before anything is tried.
 //!
-//! Pure. Invariant: a `RunArguments` that passed `check` can be run as it stands.
+//! Pure. Invariant: a `RunArguments` that passed `check` can be run as it stands. What the words mean for a run stands in `options`.
 
 use std::path::PathBuf;
 
@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::filler::FillerKind;
-use super::message::MESSAGE_BYTES_MIN;
-use crate::base::TopicName;
+use super::steps::RATE_MAX;
+use crate::io::host::parse_processors;
 use crate::wire::Codec;
 
 /// Generates load for any broker that speaks Kafka's protocol, and checks every message that comes back.
@@ -51,6 +51,36 @@ pub enum Acks {
     Leader,
     #[value(name = "all", alias = "-1")]
     All,
+}
+
+impl Mode {
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Both => "both",
+            Mode::Produce => "produce",
+            Mode::Consume => "consume",
+        }
+    }
+}
+
+/// How messages are spread over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScheduleShape {
+    /// Evenly
+    Constant,
+    /// At random moments, as clients that know nothing of each other
+    Poisson,
+    /// Many at once, see --burst-messages and --burst-period
+    Bursts,
+}
+
+/// What an invalid measurement does to the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SelfCheck {
+    /// Exit with 4
+    Fail,
+    /// Say so
+    Warn,
 }
 
 impl Acks {
@@ -117,6 +147,38 @@ fn config(text: &str) -> Result<(String, String), String> {
     text.split_once('=').map(|(name, value)| (name.into(), value.into())).ok_or("expected NAME=VALUE".into())
 }
 
+/// Rates to try: a list, or doubling.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepRates {
+    List(Vec<f64>),
+    Doubling,
+}
+
+fn step_rates(text: &str) -> Result<StepRates, String> {
+    if text == "auto" {
+        return Ok(StepRates::Doubling);
+    }
+    let rates = text.split(',').map(|rate| rate.trim().parse::<f64>().ok().filter(|rate| is_rate(*rate)));
+    let rates: Option<Vec<f64>> = rates.collect();
+    match rates {
+        Some(rates) if rates.is_sorted() => Ok(StepRates::List(rates)),
+        Some(_) => Err("expected rising rates".into()),
+        None => Err("expected messages per second such as 1000,2000,5000, or auto".into()),
+    }
+}
+
+/// Processors, as taskset takes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Processors(pub Vec<usize>);
+
+fn processors(text: &str) -> Result<Processors, String> {
+    parse_processors(text).map(Processors)
+}
+
+pub(super) fn is_rate(messages_per_s: f64) -> bool {
+    messages_per_s.is_finite() && (0.001..=RATE_MAX).contains(&messages_per_s)
+}
+
 #[derive(Clone, Debug, Args)]
 pub struct RunArguments {
     /// Brokers to ask first
@@ -127,6 +189,9 @@ pub struct RunArguments {
     /// Worker threads
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub threads: usize,
+    /// Processors that the load generator keeps to, such as 1 or 2-5: leave the broker its own
+    #[arg(long, value_name = "LIST", value_parser = processors)]
+    pub processors: Option<Processors>,
 
     /// Topics to use; may be repeated
     #[arg(long = "topic", value_name = "NAME", default_value = "pagewire-load", help_heading = "Topics")]
@@ -150,24 +215,48 @@ pub struct RunArguments {
     #[arg(long, help_heading = "Topics")]
     pub delete_topics: bool,
 
-    /// Stop sending after this time (250ms, 10s, 5m); 10s if there is no --messages
+    /// Stop sending after this time (250ms, 10s, 5m), at each step; 10s if there is no --messages
     #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = "How much")]
     pub duration: Option<f64>,
     /// Stop after this many messages
-    #[arg(long, value_name = "N", help_heading = "How much")]
+    #[arg(long, visible_alias = "num-records", value_name = "N", help_heading = "How much")]
     pub messages: Option<u64>,
-    /// Messages per second over all producers, due at even distances; as fast as possible if not given
-    #[arg(long, value_name = "N", help_heading = "How much")]
+    /// Messages per second over all producers; as fast as possible, a closed loop, if not given
+    #[arg(long, visible_alias = "throughput", value_name = "N", help_heading = "How much")]
     pub rate: Option<f64>,
-    /// Leave the first part of the run out of the measurement
+    /// Rates to try one after the other until the broker is saturated: 1000,2000,5000; or auto, doubling from --rate (1000)
+    #[arg(long, value_name = "RATES", value_parser = step_rates, help_heading = "How much")]
+    pub steps: Option<StepRates>,
+    /// A step is saturated if less than this much of its rate is achieved, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 95.0, help_heading = "How much")]
+    pub saturation_share: f64,
+    /// A step is saturated if the 99th percentile from intended send to acknowledgement passes this
+    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = "How much")]
+    pub saturation_p99: Option<f64>,
+    /// When messages are due at the given rate
+    #[arg(long, value_enum, default_value = "constant", help_heading = "How much")]
+    pub schedule: ScheduleShape,
+    /// Messages of one burst, over all producers
+    #[arg(long, value_name = "N", help_heading = "How much")]
+    pub burst_messages: Option<u64>,
+    /// From the start of one burst to that of the next
+    #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = "How much")]
+    pub burst_period: Option<f64>,
+    /// Of the random moments: the same seed gives the same ones
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "How much")]
+    pub seed: u64,
+    /// Leave the first part of each step out of the measurement
     #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "0", help_heading = "How much")]
     pub warmup: f64,
+    /// Do everything this many times; figures are then medians with their spread
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "How much")]
+    pub repetitions: u32,
     /// How long the last acknowledgements and the last messages may take after the end
     #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "30s", help_heading = "How much")]
     pub drain_timeout: f64,
 
-    /// Bytes of each message's value, at least 40
-    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "1000", help_heading = "Producers")]
+    /// Bytes of each message's value, at least 48
+    #[arg(long, visible_alias = "record-size", value_name = "BYTES", value_parser = bytes, default_value = "1000", help_heading = "Producers")]
     pub message_bytes: usize,
     /// Largest batch, before compression
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "16K", help_heading = "Producers")]
@@ -191,6 +280,9 @@ pub struct RunArguments {
     pub producers: usize,
     #[arg(long, value_enum, default_value = "every", help_heading = "Producers")]
     pub spread: Spread,
+    /// Give records keys, this many different ones, each in the partition that Kafka's default partitioner gives it
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Producers")]
+    pub keys: u64,
     /// Requests under way per connection
     #[arg(long, default_value_t = 5, value_name = "N", help_heading = "Producers")]
     pub in_flight: usize,
@@ -217,10 +309,31 @@ pub struct RunArguments {
     /// How long the broker may wait for the minimum
     #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "500ms", help_heading = "Consumers")]
     pub fetch_wait: f64,
+    /// Copies of these consumers, each reading everything for itself, as that many consumer groups would
+    #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Consumers")]
+    pub fan_out: usize,
+    /// Readers that go through the logs from the earliest offset again and again, each through all partitions
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Consumers")]
+    pub backfill_readers: usize,
+    /// Readers of what arrives that read no faster than --slow-reader-rate, each from all partitions
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Consumers")]
+    pub slow_readers: usize,
+    /// Messages per second of each slow reader
+    #[arg(long, value_name = "N", help_heading = "Consumers")]
+    pub slow_reader_rate: Option<f64>,
+    /// Close this many connections per second and open them again, producers and consumers in turn
+    #[arg(long, value_name = "N", default_value_t = 0.0, help_heading = "Connections")]
+    pub churn: f64,
     /// Where --mode consume begins
     #[arg(long, value_enum, default_value = "earliest", help_heading = "Consumers")]
     pub from: StartAt,
 
+    /// Length of the intervals that the outcome and the interval logs keep
+    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "1s", help_heading = "Results")]
+    pub interval: f64,
+    /// What to do if the generator itself was late or out of processor time, so that the figures are not the broker's
+    #[arg(long, value_enum, default_value = "fail", help_heading = "Results")]
+    pub self_check: SelfCheck,
     /// Write what was acknowledged, for `pagewire-load verify` after the broker was killed
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub journal: Option<PathBuf>,
@@ -263,91 +376,11 @@ pub struct VerifyArguments {
     pub output: OutputArguments,
 }
 
-/// More threads, connections or requests under way than this are a slip of the keyboard.
-const THREADS_MAX: usize = 256;
-const CONNECTIONS_MAX: usize = 100_000;
-const IN_FLIGHT_MAX: usize = 1000;
-/// Kafka's names go up to here.
-const TOPICS_MAX: usize = 100_000;
-
-impl RunArguments {
-    pub fn produces(&self) -> bool {
-        self.mode != Mode::Consume
-    }
-
-    pub fn consumes(&self) -> bool {
-        self.mode != Mode::Produce
-    }
-
-    /// The names of the topics of the run.
-    pub fn topic_names(&self) -> Vec<String> {
-        match self.topics {
-            Some(count) => (0..count).map(|number| format!("{}-{number}", self.topic[0])).collect(),
-            None => self.topic.clone(),
-        }
-    }
-
-    /// What cannot be, as the sentence to print.
-    ///
-    /// # Errors
-    /// That sentence.
-    pub fn check(&self) -> Result<(), String> {
-        let within = |name: &str, value: usize, max: usize| match value {
-            0 => Err(format!("--{name} 0: at least 1 is needed")),
-            _ if value > max => Err(format!("--{name} {value}: at most {max} are supported")),
-            _ => Ok(()),
-        };
-        within("threads", self.threads, THREADS_MAX)?;
-        within("producers", self.producers, CONNECTIONS_MAX)?;
-        within("consumers", self.consumers, CONNECTIONS_MAX)?;
-        within("in-flight", self.in_flight, IN_FLIGHT_MAX)?;
-        within("partitions", self.partitions.max(0) as usize, 1_000_000)?;
-        if let Some(topics) = self.topics {
-            within("topics", topics, TOPICS_MAX)?;
-            if self.topic.len() > 1 {
-                return Err("--topics N makes N names from one --topic; give either several --topic or one with --topics".into());
-            }
-        }
-        let names = self.topic_names();
-        for name in &names {
-            TopicName::new(name).map_err(|why| format!("--topic {name}: {why}"))?;
-        }
-        if names.iter().collect::<std::collections::HashSet<_>>().len() < names.len() {
-            return Err("the same --topic stands there twice; name each once".into());
-        }
-        if let Some(address) = self.bootstrap.iter().find(|address| !is_address(address)) {
-            return Err(address_error(address));
-        }
-        if self.message_bytes < MESSAGE_BYTES_MIN {
-            return Err(format!(
-                "--message-bytes {}: number, due time and checksum of a message take {MESSAGE_BYTES_MIN} bytes; use at least that",
-                self.message_bytes
-            ));
-        }
-        if self.rate.is_some_and(|rate| !(rate.is_finite() && (0.001..=1e12).contains(&rate))) {
-            return Err("--rate: expected messages per second, 0.001 or more; leave it out for as fast as possible".into());
-        }
-        if self.duration.is_some_and(|duration| self.warmup >= duration) {
-            return Err("--warmup takes up the whole --duration; nothing would be measured".into());
-        }
-        if self.idempotent && self.acks != Acks::All {
-            return Err("--idempotent needs --acks all (KIP-98)".into());
-        }
-        if self.journal.is_some() && (!self.produces() || self.acks == Acks::None) {
-            return Err("--journal writes what was acknowledged: it needs a mode that produces, and --acks 1 or all".into());
-        }
-        if self.fetch_wait * 1000.0 > f64::from(i32::MAX) || self.request_timeout * 1000.0 > f64::from(i32::MAX) {
-            return Err("--fetch-wait and --request-timeout: at most 24 days".into());
-        }
-        Ok(())
-    }
-}
-
-fn is_address(address: &str) -> bool {
+pub(super) fn is_address(address: &str) -> bool {
     address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
-fn address_error(address: &str) -> String {
+pub(super) fn address_error(address: &str) -> String {
     format!("--bootstrap {address}: expected HOST:PORT, such as 127.0.0.1:9092")
 }
 
@@ -364,58 +397,5 @@ impl VerifyArguments {
             return Err("--threads and --consumers: at least 1 is needed".into());
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    fn parsed(line: &str) -> Result<RunArguments, String> {
-        let words = std::iter::once("pagewire-load").chain(line.split_whitespace());
-        let arguments = Arguments::try_parse_from(words).map_err(|error| error.to_string())?;
-        arguments.run.check().map(|()| arguments.run)
-    }
-
-    #[test]
-    fn the_command_line_is_sound() {
-        Arguments::command().debug_assert();
-        assert!(parsed("").is_ok());
-    }
-
-    #[test]
-    fn units_are_understood() {
-        let arguments = parsed("--batch-bytes 1M --message-bytes 2K --duration 2m --linger 5ms --codec zstd --acks 1").expect("fine");
-        assert_eq!((arguments.batch_bytes, arguments.message_bytes), (1 << 20, 2048));
-        assert_eq!((arguments.duration, arguments.linger), (Some(120.0), 0.005));
-        assert_eq!((arguments.codec, arguments.acks.code()), (Codec::Zstd, 1));
-    }
-
-    #[test]
-    fn what_cannot_be_is_refused_with_a_reason() {
-        for (line, reason) in [
-            ("--message-bytes 39", "at least that"),
-            ("--batch-bytes 16Q", "16K"),
-            ("--codec brotli", "none, gzip, snappy, lz4, zstd"),
-            ("--bootstrap nowhere", "HOST:PORT"),
-            ("--topic a/b", "only ASCII letters"),
-            ("--topic a --topic a", "twice"),
-            ("--topic a --topic b --topics 3", "either"),
-            ("--rate 0", "as fast as possible"),
-            ("--idempotent --acks 1", "--acks all"),
-            ("--journal j --acks 0", "acknowledged"),
-            ("--duration 1s --warmup 1s", "measured"),
-            ("--threads 0", "at least 1"),
-            ("--duration soon", "10s"),
-        ] {
-            let error = parsed(line).expect_err(line);
-            assert!(error.contains(reason), "{line}: {error}");
-        }
-    }
-
-    #[test]
-    fn many_topics_have_numbered_names() {
-        assert_eq!(parsed("--topic t --topics 2").expect("fine").topic_names(), ["t-0", "t-1"]);
     }
 }

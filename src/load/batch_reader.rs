@@ -124,7 +124,7 @@ mod tests {
         let mut writer = BatchWriter::new(codec, Filler::new(FillerKind::Text, 24));
         let mut batch = Vec::new();
         for sequence in 0..3 {
-            writer.push(&Message { stream: StreamKey::default(), sequence, intended_ns: 0 }, &mut batch);
+            writer.push(&Message { stream: StreamKey::default(), sequence, intended_ns: 0, sent_ns: 0 }, None, &mut batch);
         }
         writer.seal(Timestamp(0), ProducerStamp::NONE, &mut batch);
         batch

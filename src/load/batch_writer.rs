@@ -1,6 +1,6 @@
 //! Builds one RecordBatch of numbered messages, straight into the buffer that is sent.
 //!
-//! Lives on a worker thread; pure but for the buffers it reuses. Invariants: offset deltas are 0, 1, 2, …; keys are null; all
+//! Lives on a worker thread; pure but for the buffers it reuses. Invariants: offset deltas are 0, 1, 2, …; all
 //! records of a batch carry the batch's timestamp, as those of a client that fills a batch within a millisecond do.
 
 use crate::base::{LeaderEpoch, Offset, ProducerId, Timestamp};
@@ -9,6 +9,7 @@ use crate::wire::compression::compress;
 use crate::wire::{Attributes, BatchHeader, Codec};
 
 use super::filler::Filler;
+use super::keys::KEY_BYTES;
 use super::message::{MESSAGE_BYTES_MIN, Message};
 use super::primitives::{put_varint, varint_bytes};
 
@@ -51,7 +52,7 @@ impl BatchWriter {
     }
 
     /// Appends one message to the batch that grows in `batch`, which is empty before the first.
-    pub fn push(&mut self, message: &Message, batch: &mut Vec<u8>) {
+    pub fn push(&mut self, message: &Message, key: Option<&[u8; KEY_BYTES]>, batch: &mut Vec<u8>) {
         // Uncompressed records are written where they are sent from; the others once more, by the codec.
         let out = match self.codec {
             Codec::None => {
@@ -63,11 +64,18 @@ impl BatchWriter {
             _ => &mut self.plain,
         };
         let value_bytes = self.message_bytes as i32;
-        // Attributes, timestamp delta, null key and header count are one byte each.
-        put_varint(4 + varint_bytes(self.records) as i32 + varint_bytes(value_bytes) as i32 + value_bytes, out);
+        let key_bytes = key.map_or(0, |key| key.len() as i32);
+        // Attributes, timestamp delta, length of the key and header count are one byte each.
+        put_varint(4 + varint_bytes(self.records) as i32 + key_bytes + varint_bytes(value_bytes) as i32 + value_bytes, out);
         out.extend_from_slice(&[0, 0]);
         put_varint(self.records, out);
-        put_varint(-1, out);
+        match key {
+            Some(key) => {
+                put_varint(key_bytes, out);
+                out.extend_from_slice(key);
+            }
+            None => put_varint(-1, out),
+        }
         put_varint(value_bytes, out);
         message.write(self.filler.bytes(message.sequence), out);
         put_varint(0, out);
@@ -119,8 +127,8 @@ mod tests {
             let mut batch = Vec::new();
             for round in 0..2 {
                 batch.clear();
-                let message = |sequence| Message { stream: StreamKey::default(), sequence, intended_ns: 5 };
-                (0..200).for_each(|sequence| writer.push(&message(sequence), &mut batch));
+                let message = |sequence| Message { stream: StreamKey::default(), sequence, intended_ns: 5, sent_ns: 6 };
+                (0..200).for_each(|sequence| writer.push(&message(sequence), (round == 1).then_some(b"k00000000007"), &mut batch));
                 writer.seal(Timestamp(1000), ProducerStamp::NONE, &mut batch);
                 let mut offset = 0;
                 let faults = BatchReader::default().read(&batch, |entry| match entry {
@@ -138,12 +146,12 @@ mod tests {
 
     #[test]
     fn a_batch_stays_within_its_bytes() {
-        for message_bytes in [40, 100, 1000, 70_000] {
+        for message_bytes in [MESSAGE_BYTES_MIN, 100, 1000, 70_000] {
             let mut writer = BatchWriter::new(Codec::None, Filler::new(FillerKind::Zeros, message_bytes - MESSAGE_BYTES_MIN));
             let mut batch = Vec::new();
             let count = writer.messages_per_batch(16_384);
             for sequence in 0..count {
-                writer.push(&Message { stream: StreamKey::default(), sequence, intended_ns: u64::MAX }, &mut batch);
+                writer.push(&Message { stream: StreamKey::default(), sequence, intended_ns: u64::MAX, sent_ns: 0 }, None, &mut batch);
             }
             writer.seal(Timestamp(0), ProducerStamp::NONE, &mut batch);
             assert!(batch.len() <= 16_384 || count == 1, "{message_bytes}: {}", batch.len());

@@ -3,9 +3,9 @@
 //! Pure state machines: fed with what was read, judged against what was acknowledged. They live on the consumer's thread.
 //! Invariants of a stream: `missing` holds only numbers below `next`; a number is in `missing` or was received, never both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::cluster::Topic;
 use super::identity::{PartitionKey, StreamKey};
@@ -37,6 +37,10 @@ pub struct StreamChecker {
     missing: RangeSet,
     late: RangeSet,
     duplicated: RangeSet,
+    /// Deleted by retention before they could be read.
+    excused: RangeSet,
+    /// Retention has deleted something since the last message: the next gap is its doing.
+    may_skip: bool,
     /// Numbers of which a copy was read at the very offset that the acknowledgement named.
     at_acknowledged_offset: RangeSet,
 }
@@ -44,13 +48,15 @@ pub struct StreamChecker {
 impl StreamChecker {
     pub fn observe(&mut self, sequence: u64) -> Seen {
         self.received += 1;
+        let may_skip = std::mem::take(&mut self.may_skip);
         if sequence == self.next {
             self.next += 1;
             return Seen::InOrder;
         }
         if sequence > self.next {
             let skipped = sequence - self.next;
-            self.missing.insert(self.next..sequence);
+            let unread = if may_skip { &mut self.excused } else { &mut self.missing };
+            unread.insert(self.next..sequence);
             self.next = sequence + 1;
             return Seen::AfterGap { skipped };
         }
@@ -78,11 +84,15 @@ impl StreamChecker {
 
     /// Compares what came with what the producer says.
     pub fn judge(&self, produced: &Produced, offsets_known: bool) -> StreamVerdict {
-        let mut absent = self.missing.clone();
-        absent.insert(self.next..produced.sent.max(self.next));
+        let (mut absent, mut excused) = (self.missing.clone(), self.excused.clone());
+        let rest = if self.may_skip { &mut excused } else { &mut absent };
+        rest.insert(self.next..produced.sent.max(self.next));
         let lost = absent.intersection(&produced.acknowledged);
         let displaced = match offsets_known {
-            true => produced.acknowledged_with_offset.difference(&self.at_acknowledged_offset).difference(&lost).count(),
+            true => {
+                let elsewhere = produced.acknowledged_with_offset.difference(&self.at_acknowledged_offset);
+                elsewhere.difference(&lost).difference(&excused).count()
+            }
             false => 0,
         };
         let retried = |set: &RangeSet| set.intersection(&produced.retried).count();
@@ -126,7 +136,7 @@ pub struct Produced {
 }
 
 /// The sums for one stream, in messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamVerdict {
     pub received: u64,
     pub acknowledged: u64,
@@ -182,7 +192,7 @@ fn present(counts: &[(&'static str, u64)]) -> Vec<(&'static str, u64)> {
 }
 
 /// What is wrong with a partition as such, whoever wrote the messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionFaults {
     /// Batches whose checksum or layout does not hold, and messages whose own checksum does not.
     pub corrupt: u64,
@@ -226,6 +236,7 @@ pub struct PartitionChecker {
     partition: PartitionKey,
     next_offset: Option<i64>,
     pub faults: PartitionFaults,
+    is_overtaken: bool,
     streams: Vec<(StreamKey, StreamChecker)>,
     latest: usize,
 }
@@ -233,7 +244,14 @@ pub struct PartitionChecker {
 impl PartitionChecker {
     /// Expects the first record at `first_offset`, if that is known.
     pub fn new(partition: PartitionKey, first_offset: Option<i64>) -> PartitionChecker {
-        PartitionChecker { partition, next_offset: first_offset, faults: PartitionFaults::default(), streams: Vec::new(), latest: 0 }
+        PartitionChecker {
+            partition,
+            next_offset: first_offset,
+            faults: PartitionFaults::default(),
+            is_overtaken: false,
+            streams: Vec::new(),
+            latest: 0,
+        }
     }
 
     /// Takes one record. Returns the message if it is one of ours, with how it stands in its stream.
@@ -272,12 +290,19 @@ impl PartitionChecker {
         self.next_offset = Some(end);
     }
 
+    /// Notes that the log now begins at `start`, above what is to be read next: retention was faster. What is gone is no fault.
+    pub fn overtaken(&mut self, start: i64) {
+        self.next_offset = Some(start);
+        self.is_overtaken = true;
+        self.streams.iter_mut().for_each(|(_, stream)| stream.may_skip = true);
+    }
+
     /// The checker of one stream, made when it is first asked for.
     pub fn stream_mut(&mut self, stream: StreamKey) -> &mut StreamChecker {
         if self.streams.get(self.latest).is_none_or(|(key, _)| *key != stream) {
             self.latest = self.streams.iter().position(|(key, _)| *key == stream).unwrap_or(self.streams.len());
             if self.latest == self.streams.len() {
-                self.streams.push((stream, StreamChecker::default()));
+                self.streams.push((stream, StreamChecker { may_skip: self.is_overtaken, ..StreamChecker::default() }));
             }
         }
         &mut self.streams[self.latest].1
@@ -290,7 +315,7 @@ impl PartitionChecker {
 }
 
 /// The whole account of a run: what was read, against what was produced.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Verdict {
     pub streams: StreamVerdict,
     pub partitions: PartitionFaults,
@@ -323,13 +348,36 @@ impl Verdict {
                 }
             }
             Some(produced) => {
-                let never_seen = StreamChecker::default();
+                let overtaken: BTreeSet<PartitionKey> =
+                    partitions.iter().filter(|partition| partition.is_overtaken).map(|partition| partition.partition).collect();
                 for (key, produced) in produced {
+                    let never_seen = StreamChecker { may_skip: overtaken.contains(&key.partition), ..StreamChecker::default() };
                     verdict.add_stream(topics, *key, seen.get(key).unwrap_or(&&never_seen).judge(produced, offsets_known));
                 }
             }
         }
         verdict
+    }
+
+    /// Of a reader that was not meant to see everything: only what contradicts itself counts.
+    pub fn of_part(topics: &[Topic], partitions: &[PartitionChecker]) -> Verdict {
+        let mut verdict = Verdict::default();
+        for partition in partitions {
+            verdict.partitions.add(&partition.faults);
+            verdict.remark(place(topics, partition.partition), &partition.faults.faults());
+            for (key, checker) in &partition.streams {
+                verdict.add_stream(topics, *key, StreamVerdict { missing: 0, ..checker.judge_alone() });
+            }
+        }
+        verdict
+    }
+
+    /// Takes the account of another reader into this one.
+    pub fn add(&mut self, other: Verdict) {
+        self.streams.add(&other.streams);
+        self.partitions.add(&other.partitions);
+        let room = REMARKS_MAX.saturating_sub(self.remarks.len());
+        self.remarks.extend(other.remarks.into_iter().take(room));
     }
 
     fn add_stream(&mut self, topics: &[Topic], key: StreamKey, stream: StreamVerdict) {

@@ -4,24 +4,24 @@
 
 use std::path::Path;
 
-use super::statistics::{Latencies, Statistics};
+use super::distribution::Distribution;
+use super::outcome::{Role, RunOutcome};
+use super::statistics::Latencies;
 use crate::base::hgrm::percentile_distribution;
 use crate::io::directory;
 
-/// Writes `produce.hgrm` and `consume.hgrm`, and one of each per broker.
+/// Writes `ROLE.hgrm` for each role that had traffic, from the intended send, over all brokers, steps and repetitions.
 ///
 /// # Errors
 /// The directory or a file cannot be written.
-pub fn write_all(folder: &Path, statistics: &Statistics) -> std::io::Result<()> {
+pub fn write_all(folder: &Path, outcome: &RunOutcome) -> std::io::Result<()> {
     directory::create_all(folder)?;
-    for (name, by_broker) in [("produce", &statistics.produced), ("consume", &statistics.consumed)] {
-        let mut all = Latencies::default();
-        for (broker, traffic) in by_broker {
-            all.add(&traffic.latencies);
-            write(&folder.join(format!("{name}-{broker}.hgrm")), &traffic.latencies)?;
-        }
-        if !by_broker.is_empty() {
-            write(&folder.join(format!("{name}.hgrm")), &all)?;
+    let steps = || outcome.repetitions.iter().flat_map(|repetition| &repetition.steps);
+    for role in Role::ALL {
+        let flows = steps().flat_map(|step| &step.flows).filter(|flow| flow.role == role);
+        let latencies = Distribution::merged(flows.map(|flow| &flow.from_intended)).map_err(std::io::Error::other)?;
+        if !latencies.0.is_empty() {
+            write(&folder.join(format!("{}.hgrm", role.name())), &latencies)?;
         }
     }
     Ok(())

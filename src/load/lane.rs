@@ -11,7 +11,9 @@ use std::rc::Rc;
 use super::batch_writer::{BatchWriter, ProducerStamp};
 use super::checker::Produced;
 use super::identity::StreamKey;
+use super::keys::key_bytes;
 use super::message::Message;
+use super::outcome::Troubles;
 use super::schedule::Schedule;
 use crate::base::{BrokerId, Offset, ProducerId, Timestamp};
 
@@ -40,6 +42,20 @@ pub enum Intended {
 }
 
 impl Intended {
+    /// How many of `count` were due before `at_ns`; they come first.
+    pub fn due_before(&self, at_ns: u64, count: u64) -> u64 {
+        match self {
+            Intended::Same(all_ns) => {
+                if *all_ns < at_ns {
+                    count
+                } else {
+                    0
+                }
+            }
+            Intended::Each(times) => times.partition_point(|due_ns| *due_ns < at_ns) as u64,
+        }
+    }
+
     /// The earliest.
     pub fn first_ns(&self) -> u64 {
         match self {
@@ -74,6 +90,8 @@ pub enum Failure {
 pub struct Lane {
     pub stream: StreamKey,
     pub topic: Rc<str>,
+    /// That belong to its partition; records have none if this is empty.
+    pub keys: Rc<[u64]>,
     pub schedule: Schedule,
     pub produced: Produced,
     /// Given up, in messages.
@@ -86,14 +104,17 @@ pub struct Lane {
     in_flight_at: Option<BrokerId>,
     failed: VecDeque<SealedBatch>,
     retry_at_ns: u64,
+    /// Until here the lane was not free to send, and not by its sender's doing: an answer failed, or the leader moved.
+    held_until_ns: u64,
     stopped: bool,
 }
 
 impl Lane {
-    pub fn new(stream: StreamKey, topic: Rc<str>, schedule: Schedule) -> Lane {
+    pub fn new(stream: StreamKey, topic: Rc<str>, keys: Rc<[u64]>, schedule: Schedule) -> Lane {
         Lane {
             stream,
             topic,
+            keys,
             schedule,
             produced: Produced::default(),
             given_up: 0,
@@ -104,12 +125,13 @@ impl Lane {
             in_flight_at: None,
             failed: VecDeque::new(),
             retry_at_ns: 0,
+            held_until_ns: 0,
             stopped: false,
         }
     }
 
     /// When this lane next has something to send to `broker`; now or earlier means that it has.
-    pub fn wake_ns(&self, broker: BrokerId, now_ns: u64, rules: &LaneRules) -> u64 {
+    pub fn wake_ns(&mut self, broker: BrokerId, now_ns: u64, rules: &LaneRules) -> u64 {
         if self.stopped || !self.failed.is_empty() || self.in_flight_at.is_some_and(|at| at != broker) {
             return NEVER_NS;
         }
@@ -125,6 +147,9 @@ impl Lane {
         }
         // A batch goes when it is full or its first message has lingered long enough. At the end of the schedule it lingers no more.
         let lingered_ns = first_ns.saturating_add(rules.linger_ns);
+        if rules.linger_ns == 0 {
+            return lingered_ns;
+        }
         self.schedule.upcoming_ns(rules.messages_per_batch - 1).map_or(lingered_ns, |full_ns| full_ns.min(lingered_ns))
     }
 
@@ -158,7 +183,9 @@ impl Lane {
         while count < rules.messages_per_batch
             && let Some(intended_ns) = self.schedule.take(now_ns)
         {
-            builder.writer.push(&Message { stream: self.stream, sequence: first + count, intended_ns }, &mut bytes);
+            let message = Message { stream: self.stream, sequence: first + count, intended_ns, sent_ns: now_ns };
+            let key = self.key_of(message.sequence).map(key_bytes);
+            builder.writer.push(&message, key.as_ref(), &mut bytes);
             if self.schedule.is_paced() {
                 times.push(intended_ns);
             } else {
@@ -180,6 +207,12 @@ impl Lane {
         self.produced.sent += count;
         let intended = if self.schedule.is_paced() { Intended::Each(times) } else { Intended::Same(first_ns) };
         Some(SealedBatch { first, count, intended, bytes: Rc::new(bytes), sealed_ns: now_ns, attempts: 0 })
+    }
+
+    /// Keys come in an order that looks random and repeats.
+    fn key_of(&self, sequence: u64) -> Option<u64> {
+        let spread = sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        (!self.keys.is_empty()).then(|| self.keys[spread as usize % self.keys.len()])
     }
 
     /// The oldest batch under way was accepted; `base_offset`: where, if the broker said so. Returns it.
@@ -241,6 +274,7 @@ impl Lane {
 
     fn settle_failed(&mut self, now_ns: u64, rules: &LaneRules) {
         self.retry_at_ns = now_ns + rules.retry_backoff_ns;
+        self.held_until_ns = self.retry_at_ns;
         if self.in_flight.is_empty() && !self.failed.is_empty() {
             self.rewind();
         }
@@ -269,9 +303,25 @@ impl Lane {
         self.given_up += self.waiting.drain(..).chain(self.failed.drain(..)).map(|batch| batch.count).sum::<u64>();
     }
 
+    /// When the sender was free to send what was due, as far as this lane is concerned.
+    pub fn held_until_ns(&self) -> u64 {
+        self.held_until_ns
+    }
+
+    /// Hands over what went wrong since the last time.
+    pub fn book(&mut self, troubles: &mut Troubles) {
+        troubles.given_up += std::mem::take(&mut self.given_up);
+        troubles.retries += std::mem::take(&mut self.retries);
+    }
+
+    /// Ends a step: what is due and was not taken never will be. Returns how many messages. What is under way goes on.
+    pub fn cut_off(&mut self, now_ns: u64) -> u64 {
+        if self.stopped { 0 } else { self.schedule.abandon(now_ns) }
+    }
+
     /// Ends the lane, whatever is left. Returns how many messages were due and never sent.
     pub fn abandon(&mut self, now_ns: u64) -> u64 {
-        let unsent = if self.stopped { 0 } else { self.schedule.abandon(now_ns) };
+        let unsent = self.cut_off(now_ns);
         self.stop();
         self.given_up += self.in_flight.drain(..).map(|batch| batch.count).sum::<u64>();
         self.in_flight_at = None;
@@ -281,6 +331,11 @@ impl Lane {
     /// Nothing left to send or to hear about.
     pub fn is_done(&self, now_ns: u64) -> bool {
         self.in_flight.is_empty() && self.waiting.is_empty() && self.failed.is_empty() && (self.stopped || self.schedule.is_over(now_ns))
+    }
+
+    /// How many messages the batch holds that was sent last.
+    pub fn last_sent_messages(&self) -> u64 {
+        self.in_flight.back().map_or(0, |batch| batch.count)
     }
 
     /// The batch that was sent last, if it had been sent before.

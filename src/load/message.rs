@@ -1,8 +1,8 @@
-//! The value of every message: who sent it, its number, when it was meant to be sent, and a checksum.
+//! The value of every message: who sent it, its number, when it was meant to be sent and when it was, and a checksum.
 //!
 //! | byte | field | meaning |
 //! |---|---|---|
-//! | 0 | magic u32 | `PWL1` |
+//! | 0 | magic u32 | `PWL2` |
 //! | 4 | checksum u32 | CRC-32C of everything from byte 8 to the end |
 //! | 8 | run u32 | which run of the load generator |
 //! | 12 | producer u32 | which producer of the run |
@@ -10,15 +10,16 @@
 //! | 20 | partition u32 | Kafka's partition index |
 //! | 24 | sequence u64 | 0, 1, 2, … per run, producer, topic and partition |
 //! | 32 | intended u64 | ns of CLOCK_MONOTONIC at which the message was due |
-//! | 40 | filler | up to the message size |
+//! | 40 | sent u64 | ns of CLOCK_MONOTONIC at which its batch was built, to be sent at once |
+//! | 48 | filler | up to the message size |
 //!
 //! Numbers are little-endian. Pure. Invariant: `value.len() >= MESSAGE_BYTES_MIN`.
 
 use super::identity::{PartitionKey, ProducerNumber, RunId, StreamKey, TopicNumber};
 
 /// The smallest message: the fields without filler.
-pub const MESSAGE_BYTES_MIN: usize = 40;
-const MAGIC: [u8; 4] = *b"PWL1";
+pub const MESSAGE_BYTES_MIN: usize = 48;
+const MAGIC: [u8; 4] = *b"PWL2";
 
 /// What a message says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Message {
     pub sequence: u64,
     /// When the schedule wanted it sent, ns of CLOCK_MONOTONIC.
     pub intended_ns: u64,
+    /// When it was sent for the first time; a batch that is sent again keeps it.
+    pub sent_ns: u64,
 }
 
 /// Why a value is not a message in order.
@@ -50,6 +53,7 @@ impl Message {
         out.extend_from_slice(&self.stream.partition.partition.to_le_bytes());
         out.extend_from_slice(&self.sequence.to_le_bytes());
         out.extend_from_slice(&self.intended_ns.to_le_bytes());
+        out.extend_from_slice(&self.sent_ns.to_le_bytes());
         out.extend_from_slice(filler);
         let checksum = crc32c::crc32c(&out[start + 8..]);
         out[start + 4..start + 8].copy_from_slice(&checksum.to_le_bytes());
@@ -73,6 +77,7 @@ impl Message {
             stream: StreamKey { run: RunId(word(8)), producer: ProducerNumber(word(12)), partition },
             sequence: long(24),
             intended_ns: long(32),
+            sent_ns: long(40),
         })
     }
 }
@@ -84,7 +89,7 @@ mod tests {
     fn sample() -> Message {
         let partition = PartitionKey { topic: TopicNumber(3), partition: 7 };
         let stream = StreamKey { run: RunId(0xabcd), producer: ProducerNumber(2), partition };
-        Message { stream, sequence: 1 << 40, intended_ns: 123_456_789 }
+        Message { stream, sequence: 1 << 40, intended_ns: 123_456_789, sent_ns: 123_500_000 }
     }
 
     #[test]

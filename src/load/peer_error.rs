@@ -35,6 +35,13 @@ impl PeerError {
     }
 }
 
+impl PeerError {
+    /// Whether the broker said what it must not say, rather than nothing or no.
+    pub fn is_wrong_answer(&self) -> bool {
+        matches!(self, PeerError::FrameSize { .. } | PeerError::Order { .. } | PeerError::Garbled { .. })
+    }
+}
+
 /// Kafka's name of an error code and the code, such as `NotLeaderOrFollower (6)`.
 pub fn name(code: i16) -> String {
     match ResponseError::try_from_code(code) {

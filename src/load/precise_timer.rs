@@ -27,7 +27,8 @@ impl PreciseTimer {
         if until_ns == u64::MAX {
             return std::future::pending().await;
         }
-        if self.armed_ns != until_ns {
+        // A timer that is set for an earlier time wakes early, once. Setting it anew with every request would cost a system call each.
+        if self.armed_ns == 0 || until_ns < self.armed_ns {
             // 0 would disarm it; a time that has passed fires at once.
             let at = until_ns.max(1);
             let value = Timespec { tv_sec: (at / 1_000_000_000) as i64, tv_nsec: (at % 1_000_000_000) as _ };

@@ -3,6 +3,7 @@
 //! Pure. The batches are not copied: the request is a list of pieces, header bytes and batches in turn.
 //! Source: Kafka's ProduceRequest.json and ProduceResponse.json; flexible versions, KIP-482.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::primitives::{Cursor, Malformed, put_compact_string, put_unsigned_varint};
@@ -36,7 +37,7 @@ impl Piece {
 }
 
 /// Appends the whole frame, length first, to `out`. `batches` holds those of one topic side by side.
-pub fn encode(correlation_id: i32, client_id: &str, acks: i16, timeout_ms: i32, batches: &[PartitionBatch], out: &mut Vec<Piece>) {
+pub fn encode(correlation_id: i32, client_id: &str, acks: i16, timeout_ms: i32, batches: &[PartitionBatch], out: &mut VecDeque<Piece>) {
     let first = out.len();
     let mut head = Vec::with_capacity(128);
     head.extend_from_slice(&[0; 4]);
@@ -57,15 +58,15 @@ pub fn encode(correlation_id: i32, client_id: &str, acks: i16, timeout_ms: i32, 
         for batch in topic {
             head.extend_from_slice(&batch.partition.to_be_bytes());
             put_unsigned_varint(batch.batch.len() as u32 + 1, &mut head);
-            out.push(Piece::Bytes(std::mem::take(&mut head)));
-            out.push(Piece::Batch(batch.batch.clone()));
+            out.push_back(Piece::Bytes(std::mem::take(&mut head)));
+            out.push_back(Piece::Batch(batch.batch.clone()));
             head.push(0);
         }
         head.push(0);
     }
     head.push(0);
-    out.push(Piece::Bytes(head));
-    let length: usize = out[first..].iter().map(|piece| piece.bytes().len()).sum();
+    out.push_back(Piece::Bytes(head));
+    let length: usize = out.iter().skip(first).map(|piece| piece.bytes().len()).sum();
     if let Piece::Bytes(head) = &mut out[first] {
         head[..4].copy_from_slice(&(length as i32 - 4).to_be_bytes());
     }
@@ -124,7 +125,7 @@ mod tests {
     fn another_codec_reads_the_request() {
         let (a, b): (Rc<str>, Rc<str>) = ("topic-a".into(), "b".into());
         let of = |topic: &Rc<str>, partition, fill| PartitionBatch { topic: topic.clone(), partition, batch: Rc::new(vec![fill; 300]) };
-        let mut pieces = Vec::new();
+        let mut pieces = VecDeque::new();
         encode(7, "tester", -1, 30_000, &[of(&a, 0, 1), of(&a, 5, 2), of(&b, 1, 3)], &mut pieces);
         let whole: Vec<u8> = pieces.iter().flat_map(|piece| piece.bytes().to_vec()).collect();
         assert_eq!(whole[..4], (whole.len() as i32 - 4).to_be_bytes());

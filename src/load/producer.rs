@@ -14,20 +14,24 @@ use tokio::task::JoinSet;
 
 use super::batch_writer::BatchWriter;
 use super::checker::Produced;
+use super::churn::Reconnect;
 use super::cluster;
 use super::identity::StreamKey;
 use super::journal::JournalEntry;
 use super::lane::{Intended, Lane, LaneRules, SealedBatch};
 use super::live_cluster::LiveCluster;
+use super::outcome::Role;
 use super::peer_error::PeerError;
-use super::phase::{Counters, Event, Phase};
+use super::phase::{Counters, Event, Phase, StepPlan};
 use super::producer_connection;
 use super::statistics::Statistics;
 use crate::base::{BrokerId, Offset, ProducerId};
 use crate::io::clock::monotonic_ns;
 
-/// How often a producer looks whether it is done.
+/// How often a producer looks whether it is done, once it may be soon.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// And before that, at least.
+const LOOK_SELDOM: Duration = Duration::from_millis(100);
 /// How long connections may take for their last word.
 const LAST_SIGN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause before a producer id is asked for again.
@@ -67,8 +71,17 @@ pub struct Producer {
     pub stopping: Cell<bool>,
     /// The phase changed, or the producer is stopping.
     pub woken: Notify,
+    /// Rises when connections are to be closed and opened again.
+    pub connection_generation: Cell<u64>,
     measure_from_ns: Cell<u64>,
     connections_tried: Cell<usize>,
+}
+
+impl Reconnect for Producer {
+    fn reconnect(&self) {
+        self.connection_generation.set(self.connection_generation.get() + 1);
+        self.woken.notify_waiters();
+    }
 }
 
 /// Reused buffers, per producer.
@@ -98,6 +111,7 @@ impl Producer {
             journal,
             stopping: Cell::new(false),
             woken: Notify::new(),
+            connection_generation: Cell::new(0),
             measure_from_ns: Cell::new(u64::MAX),
             connections_tried: Cell::new(0),
         }
@@ -120,19 +134,19 @@ impl Producer {
         }
         // The receiver is gone only when the main thread is.
         let _ = events.send(Event::Ready);
-        let mut deadline_ns = u64::MAX;
+        let mut step: Option<StepPlan> = None;
+        let mut steps_done = 0;
         let mut cluster_version = self.cluster.version();
         loop {
-            let now_ns = monotonic_ns();
             if phase.has_changed().unwrap_or(false) {
-                match &*phase.borrow_and_update() {
-                    Phase::Prepare => {}
-                    Phase::Run { start_ns, end_ns, measure_from_ns } => {
-                        self.lanes.borrow_mut().iter_mut().for_each(|lane| lane.schedule.start(*start_ns, *end_ns));
-                        self.measure_from_ns.set(*measure_from_ns);
-                        deadline_ns = end_ns.saturating_add(self.settings.drain_timeout_ns);
+                let now = phase.borrow_and_update().clone();
+                match now {
+                    Phase::Prepare | Phase::Collect => {}
+                    Phase::Run { step: plan, .. } => {
+                        self.take_plan(&plan, step.is_none_or(|step| step.number != plan.number));
+                        step = Some(plan);
                     }
-                    Phase::Drain { .. } | Phase::Stop => break,
+                    Phase::Finish { .. } | Phase::Stop => break,
                 }
                 self.woken.notify_waiters();
             }
@@ -140,12 +154,24 @@ impl Producer {
                 cluster_version = self.cluster.version();
                 self.connect_to_leaders(&mut connected, &mut tasks);
             }
-            if now_ns >= deadline_ns || self.lanes.borrow().iter().all(|lane| lane.is_done(now_ns)) {
-                break;
+            let now_ns = monotonic_ns();
+            let mut pause = LOOK_SELDOM;
+            if let Some(plan) = step.filter(|plan| plan.number > steps_done) {
+                let deadline_ns = plan.end_ns.saturating_add(self.settings.drain_timeout_ns);
+                if now_ns >= deadline_ns || self.lanes.borrow().iter().all(|lane| lane.is_done(now_ns)) {
+                    steps_done = plan.number;
+                    self.end_step(now_ns);
+                    let _ = events.send(Event::StepDone(plan.number));
+                } else {
+                    // Without an end in time, the quota may be used up at any moment.
+                    let rest_ns = if plan.end_ns == u64::MAX { 0 } else { plan.end_ns.saturating_sub(now_ns) };
+                    pause = Duration::from_nanos(rest_ns).clamp(LOOK_EVERY, LOOK_SELDOM);
+                }
             }
             tokio::select! {
                 _ = phase.changed() => phase.mark_changed(),
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.cluster.changed() => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
         self.finish(tasks).await;
@@ -164,15 +190,33 @@ impl Producer {
         }
     }
 
+    fn take_plan(&self, plan: &StepPlan, is_new: bool) {
+        for lane in self.lanes.borrow_mut().iter_mut() {
+            match is_new {
+                true => lane.schedule.start(plan.pace, plan.start_ns, plan.end_ns),
+                false => lane.schedule.end_at(plan.end_ns),
+            }
+        }
+        self.measure_from_ns.set(plan.measure_from_ns);
+    }
+
+    /// What is still under way goes on, and counts for no step.
+    fn end_step(&self, now_ns: u64) {
+        let mut statistics = self.statistics.borrow_mut();
+        for lane in self.lanes.borrow_mut().iter_mut() {
+            statistics.troubles.unsent += lane.cut_off(now_ns);
+            lane.book(&mut statistics.troubles);
+        }
+    }
+
     async fn finish(&self, mut tasks: JoinSet<()>) {
         let now_ns = monotonic_ns();
         self.stopping.set(true);
         {
             let mut statistics = self.statistics.borrow_mut();
             for lane in self.lanes.borrow_mut().iter_mut() {
-                statistics.unsent += lane.abandon(now_ns);
-                statistics.given_up += lane.given_up;
-                statistics.retries += lane.retries;
+                statistics.troubles.unsent += lane.abandon(now_ns);
+                lane.book(&mut statistics.troubles);
                 if let Some(journal) = &self.journal {
                     let _ = journal.send(JournalEntry::Sent { stream: lane.stream, up_to: lane.produced.sent });
                 }
@@ -212,29 +256,27 @@ impl Producer {
     }
 
     fn settle(&self, broker: BrokerId, batch: SealedBatch, now_ns: u64) {
-        let measure_from_ns = self.measure_from_ns.get();
         self.counters.acknowledge(batch.count);
         {
-            let mut statistics = self.statistics.borrow_mut();
-            let traffic = statistics.produced.entry(broker).or_default();
-            let mut measured = 0;
-            match &batch.intended {
-                Intended::Same(at_ns) if *at_ns < measure_from_ns => {}
-                Intended::Same(at_ns) => {
-                    measured = batch.count;
-                    traffic.latencies.record(now_ns.saturating_sub(*at_ns), batch.count);
+            let statistics = &mut *self.statistics.borrow_mut();
+            let warm = batch.intended.due_before(self.measure_from_ns.get(), batch.count);
+            for (is_measured, range) in [(false, 0..warm), (true, warm..batch.count)] {
+                let messages = range.end - range.start;
+                if messages == 0 {
+                    continue;
                 }
-                Intended::Each(times) => {
-                    for at_ns in times.iter().filter(|at_ns| **at_ns >= measure_from_ns) {
-                        measured += 1;
-                        traffic.latencies.record(now_ns.saturating_sub(*at_ns), 1);
-                    }
+                let traffic = statistics.traffic(is_measured, Role::Producer, broker);
+                match &batch.intended {
+                    Intended::Same(at_ns) => traffic.from_intended.record(now_ns.saturating_sub(*at_ns), messages),
+                    Intended::Each(times) => times[range.start as usize..range.end as usize]
+                        .iter()
+                        .for_each(|at_ns| traffic.from_intended.record(now_ns.saturating_sub(*at_ns), 1)),
                 }
-            }
-            if measured > 0 {
-                traffic.messages += measured;
-                traffic.message_bytes += measured * self.settings.message_bytes as u64;
-                traffic.wire_bytes += batch.bytes.len() as u64;
+                traffic.from_sent.record(now_ns.saturating_sub(batch.sealed_ns), messages);
+                traffic.messages += messages;
+                traffic.message_bytes += messages * self.settings.message_bytes as u64;
+                // A batch on the edge counts with its last message.
+                traffic.wire_bytes += if range.end == batch.count { batch.bytes.len() as u64 } else { 0 };
                 traffic.last_ns = now_ns;
             }
         }
@@ -244,6 +286,11 @@ impl Producer {
         {
             buffers.push(buffer);
         }
+    }
+
+    /// Whether what was due or sent at this time is measured.
+    pub fn is_measured(&self, at_ns: u64) -> bool {
+        at_ns >= self.measure_from_ns.get()
     }
 
     /// Asks for a producer id until a broker gives one (KIP-98: any broker does).

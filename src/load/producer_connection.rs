@@ -12,10 +12,12 @@ use std::time::Duration;
 use super::connection::{CLIENT_ID, Connection};
 use super::journal::JournalEntry;
 use super::lane::{Builder, Failure, NEVER_NS};
+use super::outcome::Role;
 use super::peer_error::{self, PeerError};
 use super::precise_timer::PreciseTimer;
 use super::produce_request::{self, PartitionBatch, Piece};
 use super::producer::Producer;
+use super::stall::Stall;
 use crate::base::{BrokerId, Offset};
 use crate::io::clock::{monotonic_ns, wall_ms};
 
@@ -30,7 +32,9 @@ const DUPLICATE_SEQUENCE: i16 = 46;
 pub async fn serve(producer: Rc<Producer>, broker: BrokerId) {
     let mut tried = false;
     while !producer.stopping.get() {
+        let generation = producer.connection_generation.get();
         let address = producer.cluster.image().brokers.get(&broker).cloned();
+        let begun_ns = monotonic_ns();
         let opened = match &address {
             Some(address) => Some(Connection::open(address).await),
             None => None,
@@ -38,18 +42,26 @@ pub async fn serve(producer: Rc<Producer>, broker: BrokerId) {
         if !std::mem::replace(&mut tried, true) {
             producer.connection_tried();
         }
-        let error = match opened {
-            Some(Ok(connection)) => Driver::new(&producer, broker, connection).drive().await.err(),
-            Some(Err(error)) => Some(error),
-            None => None,
+        let ended = match opened {
+            Some(Ok(connection)) => {
+                if producer.is_measured(begun_ns) {
+                    producer.statistics.borrow_mut().connects.record(monotonic_ns() - begun_ns, 1);
+                }
+                Driver::new(&producer, broker, connection, generation).drive().await.map(Some)
+            }
+            Some(Err(error)) => Err(error),
+            None => Ok(None),
         };
         if producer.stopping.get() {
             return;
         }
-        if let Some(error) = error {
-            let mut statistics = producer.statistics.borrow_mut();
-            statistics.disconnects += 1;
-            statistics.remark(error.to_string());
+        match ended {
+            Ok(Some(())) => {
+                producer.statistics.borrow_mut().troubles.churned += 1;
+                continue;
+            }
+            Ok(None) => {}
+            Err(error) => producer.statistics.borrow_mut().disconnected(&error),
         }
         producer.cluster.refresh();
         tokio::time::sleep(RECONNECT_PAUSE).await;
@@ -73,6 +85,11 @@ struct Driver<'a> {
     /// Bytes of the first piece that are already written.
     written: usize,
     cluster_version: u64,
+    /// Of the producer's connections when this one was opened.
+    generation: u64,
+    /// Since when the window and the socket have had room for a request. `u64::MAX`: they have none.
+    room_since_ns: u64,
+    stall: Stall,
 }
 
 impl Drop for Driver<'_> {
@@ -90,7 +107,7 @@ impl Drop for Driver<'_> {
 }
 
 impl<'a> Driver<'a> {
-    fn new(producer: &'a Producer, broker: BrokerId, connection: Connection) -> Driver<'a> {
+    fn new(producer: &'a Producer, broker: BrokerId, connection: Connection, generation: u64) -> Driver<'a> {
         let mut driver = Driver {
             producer,
             broker,
@@ -101,19 +118,26 @@ impl<'a> Driver<'a> {
             out: VecDeque::new(),
             written: 0,
             cluster_version: 0,
+            generation,
+            room_since_ns: monotonic_ns(),
+            stall: Stall::default(),
         };
         driver.schedule_all();
         driver
     }
 
-    /// Sends and receives until the connection breaks or the producer stops.
+    /// Sends and receives until the connection breaks, is to be closed, or the producer stops.
     async fn drive(&mut self) -> Result<(), PeerError> {
         let mut timer = PreciseTimer::new().map_err(|source| self.connection.broken(source))?;
         while !self.producer.stopping.get() {
+            let is_closing = self.producer.connection_generation.get() != self.generation;
+            if is_closing && self.in_flight.is_empty() && self.out.is_empty() {
+                break;
+            }
             if self.producer.cluster.version() != self.cluster_version {
                 self.schedule_all();
             }
-            let mut progress = self.fill(monotonic_ns());
+            let mut progress = !is_closing && self.fill();
             progress |= self.write()?;
             progress |= self.read()?;
             if progress {
@@ -121,7 +145,7 @@ impl<'a> Driver<'a> {
                 tokio::task::yield_now().await;
                 continue;
             }
-            let wake_ns = self.next_wake_ns()?;
+            let wake_ns = self.next_wake_ns(is_closing)?;
             let write = !self.out.is_empty();
             let stream = &self.connection.stream;
             tokio::select! {
@@ -142,6 +166,10 @@ impl<'a> Driver<'a> {
     /// Puts every lane that this broker leads into the queue anew.
     fn schedule_all(&mut self) {
         let now_ns = monotonic_ns();
+        if self.cluster_version != self.producer.cluster.version() {
+            // What another broker led until now could not be sent here.
+            self.room_since_ns = self.room_since_ns.max(now_ns);
+        }
         self.cluster_version = self.producer.cluster.version();
         self.queue.clear();
         self.scheduled.clear();
@@ -157,7 +185,7 @@ impl<'a> Driver<'a> {
         if self.producer.cluster.leader(self.producer.partition_of_lane[lane]) != Some(self.broker) {
             return;
         }
-        let wake_ns = self.producer.lanes.borrow()[lane].wake_ns(self.broker, now_ns, &self.producer.settings.rules);
+        let wake_ns = self.producer.lanes.borrow_mut()[lane].wake_ns(self.broker, now_ns, &self.producer.settings.rules);
         if wake_ns != self.scheduled[lane] {
             self.scheduled[lane] = wake_ns;
             if wake_ns != NEVER_NS {
@@ -166,10 +194,19 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// Whether a request may begin: the window is not full, and what was begun before has left.
+    fn has_room(&self) -> bool {
+        self.in_flight.len() < self.producer.settings.in_flight_max && self.out.is_empty()
+    }
+
     /// Builds requests of what is due until the window is full. Returns whether there was any.
-    fn fill(&mut self, now_ns: u64) -> bool {
+    fn fill(&mut self) -> bool {
+        if !self.has_room() {
+            return false;
+        }
         let mut any = false;
         while self.in_flight.len() < self.producer.settings.in_flight_max {
+            let now_ns = monotonic_ns();
             let batches = self.collect(now_ns);
             if batches.is_empty() {
                 break;
@@ -177,14 +214,11 @@ impl<'a> Driver<'a> {
             any = true;
             let settings = &self.producer.settings;
             let correlation_id = self.connection.next_correlation_id();
-            let mut pieces = Vec::with_capacity(2 * batches.len() + 1);
             let lanes = batches.iter().map(|(lane, _)| *lane).collect::<Vec<_>>();
             let batches: Vec<PartitionBatch> = batches.into_iter().map(|(_, batch)| batch).collect();
-            produce_request::encode(correlation_id, CLIENT_ID, settings.acks, settings.request_timeout_ms, &batches, &mut pieces);
-            self.out.extend(pieces);
+            produce_request::encode(correlation_id, CLIENT_ID, settings.acks, settings.request_timeout_ms, &batches, &mut self.out);
             lanes.iter().for_each(|lane| self.schedule(*lane, now_ns));
             self.in_flight.push_back(RequestInFlight { correlation_id, sent_ns: now_ns, lanes });
-            self.producer.statistics.borrow_mut().produced.entry(self.broker).or_default().requests += 1;
         }
         any
     }
@@ -211,6 +245,13 @@ impl<'a> Driver<'a> {
             let taken = &mut lanes[lane];
             if let Some(batch) = taken.take(self.broker, now_ns, &settings.rules, &mut builder) {
                 bytes += batch.len();
+                if taken.schedule.is_paced() {
+                    let could_leave_ns = wake_ns.max(self.room_since_ns).max(taken.held_until_ns());
+                    let late_ns = self.stall.late_ns(wake_ns, could_leave_ns, now_ns);
+                    if self.producer.is_measured(wake_ns) {
+                        self.producer.statistics.borrow_mut().lateness.record(late_ns, taken.last_sent_messages());
+                    }
+                }
                 if let (Some(journal), Some(again)) = (&self.producer.journal, taken.sent_again()) {
                     let _ = journal.send(JournalEntry::Retried { stream: taken.stream, first: again.first, count: again.count });
                 }
@@ -239,19 +280,29 @@ impl<'a> Driver<'a> {
                     self.advance(bytes);
                     any = true;
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    self.room_since_ns = u64::MAX;
+                    break;
+                }
                 Err(source) => return Err(self.connection.broken(source)),
             }
+        }
+        if self.in_flight.len() >= self.producer.settings.in_flight_max {
+            self.room_since_ns = u64::MAX;
+        } else if self.out.is_empty() && self.room_since_ns == u64::MAX {
+            self.room_since_ns = monotonic_ns();
         }
         // Acks 0 has no answers: a request that has left is over.
         if self.producer.settings.acks == 0 && self.out.is_empty() && !self.in_flight.is_empty() {
             let now_ns = monotonic_ns();
             while let Some(request) = self.in_flight.pop_front() {
+                self.book_request(&request, now_ns);
                 for lane in request.lanes {
                     self.producer.sent_blindly(self.broker, lane, now_ns);
                     self.schedule(lane, now_ns);
                 }
             }
+            self.room_since_ns = now_ns;
         }
         Ok(any)
     }
@@ -285,9 +336,21 @@ impl<'a> Driver<'a> {
                 self.in_flight.push_front(RequestInFlight { lanes, ..request });
                 return Err(error);
             }
+            self.book_request(&request, now_ns);
             request.lanes.iter().for_each(|lane| self.schedule(*lane, now_ns));
         }
+        if self.has_room() && self.room_since_ns == u64::MAX {
+            self.room_since_ns = now_ns;
+        }
         Ok(true)
+    }
+
+    fn book_request(&self, request: &RequestInFlight, now_ns: u64) {
+        let is_measured = self.producer.is_measured(request.sent_ns);
+        let mut statistics = self.producer.statistics.borrow_mut();
+        let traffic = statistics.traffic(is_measured, Role::Producer, self.broker);
+        traffic.requests += 1;
+        traffic.round_trips.record(now_ns - request.sent_ns, 1);
     }
 
     /// Settles one request. An error comes with the number of lanes that were settled before it.
@@ -334,7 +397,7 @@ impl<'a> Driver<'a> {
         let failure = if peer_error::is_retriable(code) || follows_a_failure { Failure::Retriable } else { Failure::Fatal };
         taken.refused(failure, now_ns, &self.producer.settings.rules);
         let mut statistics = self.producer.statistics.borrow_mut();
-        *statistics.error_codes.entry(code).or_default() += 1;
+        statistics.error(code);
         if failure == Failure::Fatal {
             let message = String::from_utf8_lossy(answer.error_message.unwrap_or_default());
             let (name, partition) = (peer_error::name(code), answer.partition);
@@ -348,7 +411,7 @@ impl<'a> Driver<'a> {
     ///
     /// # Errors
     /// The oldest request has been waiting for too long.
-    fn next_wake_ns(&mut self) -> Result<u64, PeerError> {
+    fn next_wake_ns(&mut self, is_closing: bool) -> Result<u64, PeerError> {
         let mut wake_ns = NEVER_NS;
         if let Some(oldest) = self.in_flight.front() {
             // The broker may use up the request's own timeout; give the answer as long again to arrive.
@@ -358,7 +421,8 @@ impl<'a> Driver<'a> {
                 return Err(PeerError::Silent { address: self.connection.address.clone(), what: "the answer to Produce", after_ms });
             }
         }
-        if self.in_flight.len() < self.producer.settings.in_flight_max
+        if self.has_room()
+            && !is_closing
             && let Some(Reverse((due_ns, _))) = self.queue.peek()
         {
             wake_ns = wake_ns.min(*due_ns);

@@ -1,32 +1,32 @@
-//! A whole run, from the first question to a broker to the report: prepares topics, divides the work, leads the phases, judges.
+//! A whole run, from the first question to a broker to its outcome: prepares topics, divides the work, repeats what was asked for.
 //!
-//! Lives on the main thread, in a tokio current-thread runtime. Invariant: phases go forward only, see `phase`.
+//! Lives on the main thread, in a tokio current-thread runtime. Each repetition has workers and connections of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use super::arguments::{Mode, RunArguments, StartAt};
-use super::checker::Verdict;
-use super::cluster::{self, LogEnd, TopicShape};
-use super::fetch_request::FetchSizes;
+use super::cluster::{self, Image, LogEnd, Topic, TopicShape};
+use super::environment::{self, BrokerThreads};
 use super::identity::RunId;
+use super::interrupt::Interrupt;
 use super::journal::{JournalError, JournalHead, JournalThread};
+use super::keys::KEY_BYTES;
 use super::lane::LaneRules;
+use super::lead::Lead;
+use super::options::ns;
+use super::outcome::{FORMAT_VERSION, Observer, Program, Repetition, RunOutcome, Workload};
 use super::peer_error::PeerError;
-use super::phase::{Counters, Event, Phase};
+use super::phase::{Counters, Phase};
 use super::producer::ProducerSettings;
-use super::progress::{DRAW_EVERY, Progress};
-use super::report::Outcome;
-use super::schedule::{Pace, Rate, Schedule};
-use super::shares;
+use super::shares::{self, Positions};
 use super::team::Team;
 use super::worker::{Assignment, Settings};
-use crate::io::clock::monotonic_ns;
+use crate::io::clock::wall_ms;
+use crate::io::{host, process_limits};
 
-/// What ends a run before it has a report.
+/// What ends a run before it has an outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error(transparent)]
@@ -35,29 +35,18 @@ pub enum RunError {
     Journal(#[from] JournalError),
     #[error("cannot start a worker thread: {0}. Are there enough file descriptors (ulimit -n) and threads?")]
     Worker(std::io::Error),
+    #[error("--processors: {0}. Are these processors online, and allowed to this process (taskset -p)?")]
+    Processors(std::io::Error),
+    #[error("--keys {keys}: partition {partition} of topic {topic} gets none of them; use more keys")]
+    NoKey { keys: u64, topic: String, partition: usize },
 }
 
-/// Between the moment when all connections stand and the first due message.
-const START_DELAY_NS: u64 = 20_000_000;
-const DEFAULT_DURATION_S: f64 = 10.0;
 const RETRY_BACKOFF_NS: u64 = 100_000_000;
 
-fn ns(seconds: f64) -> u64 {
-    (seconds * 1e9) as u64
-}
-
-fn fetch_sizes(arguments: &RunArguments) -> FetchSizes {
-    FetchSizes {
-        wait_ms_max: (arguments.fetch_wait * 1000.0) as i32,
-        bytes_min: arguments.fetch_min_bytes as i32,
-        bytes_max: arguments.fetch_max_bytes as i32,
-        partition_bytes_max: arguments.fetch_partition_bytes as i32,
-    }
-}
-
 fn producer_settings(arguments: &RunArguments) -> ProducerSettings {
+    let key_bytes = if arguments.keys > 0 { KEY_BYTES } else { 0 };
     let rules = LaneRules {
-        messages_per_batch: shares::messages_per_batch(arguments.batch_bytes, arguments.message_bytes),
+        messages_per_batch: shares::messages_per_batch(arguments.batch_bytes, arguments.message_bytes, key_bytes),
         linger_ns: ns(arguments.linger),
         delivery_timeout_ns: ns(arguments.delivery_timeout),
         retry_backoff_ns: RETRY_BACKOFF_NS,
@@ -77,15 +66,28 @@ fn producer_settings(arguments: &RunArguments) -> ProducerSettings {
 
 /// How the traffic of a run looks.
 pub fn settings(arguments: &RunArguments) -> Settings {
-    Settings { producer: producer_settings(arguments), codec: arguments.codec, filler: arguments.filler, fetch: fetch_sizes(arguments) }
+    Settings {
+        producer: producer_settings(arguments),
+        codec: arguments.codec,
+        filler: arguments.filler,
+        keys: arguments.keys,
+        interval_ns: ns(arguments.interval),
+    }
 }
 
 /// Runs what the arguments ask for.
 ///
 /// # Errors
-/// [`RunError`]: no report can be made.
-pub async fn run(arguments: &RunArguments, command_line: Vec<String>) -> Result<Outcome, RunError> {
-    let cpu_before_ns = cpu_ns();
+/// [`RunError`]: there is no outcome.
+pub async fn run(arguments: &RunArguments, command_line: Vec<String>, observer: &mut dyn Observer) -> Result<RunOutcome, RunError> {
+    let program = program(command_line);
+    if let Some(processors) = &arguments.processors {
+        host::keep_to_processors(&processors.0).map_err(RunError::Processors)?;
+    }
+    // Each connection is two descriptors. A host that refuses says so when they run out.
+    let _ = process_limits::raise_open_files();
+    let mut interrupt = Interrupt::listen().map_err(RunError::Worker)?;
+    let environment = environment::of_this_machine();
     let mut bootstrap = cluster::connect_any(&arguments.bootstrap).await?;
     let shape = TopicShape {
         partitions: arguments.partitions,
@@ -94,28 +96,73 @@ pub async fn run(arguments: &RunArguments, command_line: Vec<String>) -> Result<
     };
     let may_create = !arguments.no_create && arguments.produces();
     let topics = Arc::new(cluster::ensure_topics(&mut bootstrap, &arguments.topic_names(), may_create.then_some(&shape)).await?);
+    check_keys(arguments.keys, &topics)?;
     let image = cluster::image_with_leaders(&mut bootstrap, &topics).await?;
-    let from_start = arguments.mode == Mode::Consume && arguments.from == StartAt::Earliest;
-    let positions = match (arguments.consumes(), from_start) {
-        (false, _) => Vec::new(),
-        (true, true) => cluster::list_offsets(&image, &topics, LogEnd::Earliest).await?,
-        (true, false) => cluster::list_offsets(&image, &topics, LogEnd::Latest).await?,
-    };
+    let mut brokers = environment::brokers(&image).await;
+    let broker_threads = BrokerThreads::look(&brokers);
+    let mut repetitions: Vec<Repetition> = Vec::new();
+    for number in 1..=arguments.repetitions {
+        if interrupt.has_come() {
+            break;
+        }
+        repetitions.push(repeat(arguments, number, &topics, &mut interrupt, observer).await?);
+    }
+    if let Some(finding) = broker_threads.compare(&mut brokers, &environment.processors_allowed)
+        && let Some(step) = repetitions.first_mut().and_then(|repetition| repetition.steps.first_mut())
+    {
+        step.findings.push(finding);
+    }
+    if arguments.delete_topics {
+        let mut connection = cluster::connect_any(&addresses(arguments, &image)).await?;
+        cluster::delete_topics(&mut connection, &topics).await?;
+    }
+    let workload = workload(arguments, &topics);
+    Ok(RunOutcome { format_version: FORMAT_VERSION, program, environment, brokers, workload, repetitions })
+}
+
+/// This program, started now.
+pub fn program(arguments: Vec<String>) -> Program {
+    let (name, version) = (super::connection::CLIENT_ID.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    Program { name, version, arguments, started_wall_ms: wall_ms().0 }
+}
+
+fn check_keys(keys: u64, topics: &[Topic]) -> Result<(), RunError> {
+    if keys == 0 {
+        return Ok(());
+    }
+    for topic in topics {
+        let of_partition = super::keys::by_partition(keys, topic.partitions);
+        if let Some(partition) = of_partition.iter().position(|numbers| numbers.is_empty()) {
+            return Err(RunError::NoKey { keys, topic: topic.name.clone(), partition });
+        }
+    }
+    Ok(())
+}
+
+async fn repeat(
+    arguments: &RunArguments,
+    number: u32,
+    topics: &Arc<Vec<Topic>>,
+    interrupt: &mut Interrupt,
+    observer: &mut dyn Observer,
+) -> Result<Repetition, RunError> {
+    let mut bootstrap = cluster::connect_any(&arguments.bootstrap).await?;
+    let image = cluster::image_with_leaders(&mut bootstrap, topics).await?;
+    let positions = positions(arguments, &image, topics).await?;
     // Consuming without a limit means: what is there now.
-    let unlimited = arguments.duration.is_none() && arguments.messages.is_none();
-    let fixed_targets = match arguments.mode == Mode::Consume && unlimited {
-        true => Some(Arc::new(cluster::list_offsets(&image, &topics, LogEnd::Latest).await?)),
+    let is_unlimited = arguments.duration.is_none() && arguments.messages.is_none();
+    let fixed_targets = match arguments.mode == Mode::Consume && is_unlimited {
+        true => Some(Arc::new(cluster::list_offsets(&image, topics, LogEnd::Latest).await?)),
         false => None,
     };
     let run = RunId(uuid::Uuid::new_v4().as_u128() as u32);
     let head = JournalHead { version: 1, run, topics: topics.to_vec() };
     let journal = arguments.journal.as_ref().map(|path| JournalThread::start(path, &head)).transpose()?;
-    let pace = arguments.rate.map_or(Pace::AsFastAsPossible, |rate| Pace::Constant(Rate::per_second(rate)));
     let partitions: usize = topics.iter().map(|topic| topic.partitions as usize).sum();
-    let schedule = |lane, lanes, quota| Schedule::new(pace, lane, lanes, quota);
-    let shares = shares::divide(arguments, partitions, &positions, schedule);
+    let shares = shares::divide(arguments, partitions, &positions);
     let (phase, phases) = watch::channel(Phase::Prepare);
     let (event_sender, events) = mpsc::unbounded_channel();
+    let (slice_sender, slices) = mpsc::unbounded_channel();
     let counters = Arc::new(Counters::default());
     let assignment = Assignment {
         run,
@@ -128,85 +175,59 @@ pub async fn run(arguments: &RunArguments, command_line: Vec<String>) -> Result<
         counters: counters.clone(),
         phase: phases,
         events: event_sender,
+        slices: slice_sender,
     };
-    let mut team = Team::start(assignment, shares, events)?;
-    team.wait_for(Event::Ready, team.producers + team.consumers, None).await;
-
-    let start_ns = monotonic_ns() + if arguments.produces() { START_DELAY_NS } else { 0 };
-    let duration_s = match (arguments.duration, arguments.messages, &fixed_targets) {
-        (Some(duration), ..) => Some(duration),
-        (None, None, None) => Some(DEFAULT_DURATION_S),
-        _ => None,
-    };
-    let end_ns = duration_s.map_or(u64::MAX, |duration| start_ns + ns(duration));
-    let measure_from_ns = start_ns + ns(arguments.warmup);
-    phase.send_replace(match &fixed_targets {
-        Some(targets) => Phase::Drain { targets: targets.clone(), measure_from_ns },
-        None => Phase::Run { start_ns, end_ns, measure_from_ns },
-    });
-    let mut progress = Progress::new(arguments.output.quiet, duration_s);
-
-    let wanted = match arguments.mode {
-        Mode::Consume => (Event::ConsumerDone, team.consumers),
-        Mode::Both | Mode::Produce => (Event::ProducerDone, team.producers),
-    };
-    let interrupted = tokio::signal::ctrl_c();
-    tokio::pin!(interrupted);
-    let mut stopping_early = false;
-    loop {
-        let enough = arguments.mode == Mode::Consume
-            && (monotonic_ns() >= end_ns
-                || arguments.messages.is_some_and(|messages| counters.received.load(Ordering::Relaxed) >= messages));
-        if team.count(wanted.0) >= wanted.1 || enough || (stopping_early && arguments.mode == Mode::Consume) {
-            break;
-        }
-        tokio::select! {
-            () = team.wait_for(wanted.0, wanted.1, Some(DRAW_EVERY)) => {}
-            _ = &mut interrupted, if !stopping_early => {
-                stopping_early = true;
-                // Nothing is due any more; what is under way is still awaited and read.
-                phase.send_replace(Phase::Run { start_ns, end_ns: monotonic_ns().max(start_ns), measure_from_ns });
-            }
-        }
-        progress.draw(monotonic_ns().saturating_sub(start_ns) / 1_000_000, &counters);
-    }
-    let mut undrained = false;
-    if arguments.mode == Mode::Both {
-        let image = cluster::image_with_leaders(&mut cluster::connect_any(&addresses(arguments, &image)).await?, &topics).await?;
-        let targets = Arc::new(cluster::list_offsets(&image, &topics, LogEnd::Latest).await?);
-        phase.send_replace(Phase::Drain { targets, measure_from_ns });
-        let timeout = Duration::from_secs_f64(arguments.drain_timeout);
-        team.wait_for(Event::ConsumerDone, team.consumers, Some(timeout)).await;
-        undrained = team.count(Event::ConsumerDone) < team.consumers;
-    }
-    let elapsed_s = monotonic_ns().saturating_sub(start_ns) as f64 / 1e9;
-    phase.send_replace(Phase::Stop);
-    progress.finish();
-    let (mut statistics, produced, partitions) = team.harvest();
+    let team = Team::start(assignment, shares, events)?;
+    let lead = Lead::new(arguments, topics.clone(), image, number, team, phase, slices, counters, interrupt, observer, fixed_targets);
+    let mut repetition = lead.repeat().await?;
     if let Some(journal) = journal
         && let Err(error) = journal.finish()
+        && let Some(step) = repetition.steps.last_mut()
     {
-        statistics.remark(error.to_string());
+        step.troubles.remark(error.to_string());
     }
-    let verdict = match arguments.mode {
-        Mode::Produce => None,
-        Mode::Consume => Some(Verdict::of(&topics, &partitions, None, false)),
-        Mode::Both => Some(Verdict::of(&topics, &partitions, Some(&produced), false)),
-    };
-    if arguments.delete_topics {
-        let mut connection = cluster::connect_any(&addresses(arguments, &image)).await?;
-        cluster::delete_topics(&mut connection, &topics).await?;
-    }
-    let cpu_s = (cpu_ns() - cpu_before_ns) as f64 / 1e9;
-    Ok(Outcome { arguments: command_line, measure_from_ns, elapsed_s, cpu_s, statistics, verdict, undrained })
+    Ok(repetition)
 }
 
-fn addresses(arguments: &RunArguments, image: &cluster::Image) -> Vec<String> {
+async fn positions(arguments: &RunArguments, image: &Image, topics: &[Topic]) -> Result<Positions, RunError> {
+    let mut positions = Positions::default();
+    if arguments.consumes() {
+        let is_from_start = arguments.mode == Mode::Consume && arguments.from == StartAt::Earliest;
+        let from = if is_from_start { LogEnd::Earliest } else { LogEnd::Latest };
+        positions.tail = cluster::list_offsets(image, topics, from).await?;
+        if arguments.backfill_readers > 0 {
+            positions.earliest = cluster::list_offsets(image, topics, LogEnd::Earliest).await?;
+        }
+    }
+    Ok(positions)
+}
+
+fn workload(arguments: &RunArguments, topics: &[Topic]) -> Workload {
+    Workload {
+        bootstrap: arguments.bootstrap.clone(),
+        mode: arguments.mode.name().into(),
+        topics: topics.len(),
+        partitions: topics.iter().map(|topic| topic.partitions as usize).sum(),
+        threads: arguments.threads,
+        producers: if arguments.produces() { arguments.producers } else { 0 },
+        message_bytes: arguments.message_bytes,
+        batch_bytes: arguments.batch_bytes,
+        linger_ns: ns(arguments.linger),
+        codec: arguments.codec.name().into(),
+        acks: arguments.acks.code(),
+        idempotent: arguments.idempotent,
+        in_flight: arguments.in_flight,
+        keys: arguments.keys,
+        readers: arguments.reader_classes(),
+        churn_per_s: arguments.churn,
+        warmup_ns: arguments.warmup_ns(),
+        duration_ns: arguments.step_duration_ns(arguments.mode == Mode::Consume && arguments.messages.is_none()),
+        messages: arguments.messages,
+        interval_ns: ns(arguments.interval),
+    }
+}
+
+/// Where to ask, first those that were given.
+pub fn addresses(arguments: &RunArguments, image: &Image) -> Vec<String> {
     arguments.bootstrap.iter().chain(image.brokers.values()).cloned().collect()
-}
-
-/// CPU time of this process, all threads, in nanoseconds.
-pub fn cpu_ns() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::checker::{PartitionChecker, Produced};
+use super::checker::Produced;
+use super::consumer::ReadAccount;
 use super::identity::StreamKey;
+use super::outcome::Role;
 use super::phase::Event;
 use super::run::RunError;
 use super::statistics::Statistics;
@@ -18,9 +20,11 @@ use super::worker::{self, Assignment, Harvest, Share};
 pub struct Team {
     pub producers: usize,
     pub consumers: usize,
+    /// Of the consumers, those that catch up with the end of the logs.
+    pub tail_readers: usize,
     threads: Vec<std::thread::JoinHandle<std::io::Result<Harvest>>>,
     events: mpsc::UnboundedReceiver<Event>,
-    counts: [usize; 3],
+    counts: BTreeMap<Event, usize>,
 }
 
 impl Team {
@@ -31,18 +35,25 @@ impl Team {
     pub fn start(assignment: Assignment, shares: Vec<Share>, events: mpsc::UnboundedReceiver<Event>) -> Result<Team, RunError> {
         let producers = shares.iter().map(|share| share.producers.len()).sum();
         let consumers = shares.iter().map(|share| share.consumers.len()).sum();
+        let plans = shares.iter().flat_map(|share| &share.consumers);
+        let tail_readers = plans.filter(|plan| plan.rules.role == Role::TailReader).count();
         let mut threads = Vec::new();
         for (number, share) in shares.into_iter().enumerate() {
             let assignment = assignment.clone();
             let thread = std::thread::Builder::new().name(format!("load-{number}"));
-            threads.push(thread.spawn(move || worker::work(assignment, share)).map_err(RunError::Worker)?);
+            threads.push(thread.spawn(move || worker::work(number, assignment, share)).map_err(RunError::Worker)?);
         }
-        Ok(Team { producers, consumers, threads, events, counts: [0; 3] })
+        Ok(Team { producers, consumers, tail_readers, threads, events, counts: BTreeMap::new() })
+    }
+
+    /// How many threads.
+    pub fn workers(&self) -> usize {
+        self.threads.len()
     }
 
     /// How often this has happened.
     pub fn count(&self, event: Event) -> usize {
-        self.counts[event as usize]
+        self.counts.get(&event).copied().unwrap_or(0)
     }
 
     /// Waits until `event` has happened `times` times, or `timeout` has passed, or all workers are gone.
@@ -50,25 +61,25 @@ impl Team {
         let deadline = tokio::time::Instant::now() + timeout.unwrap_or(Duration::from_secs(365 * 24 * 3600));
         while self.count(event) < times {
             match tokio::time::timeout_at(deadline, self.events.recv()).await {
-                Ok(Some(came)) => self.counts[came as usize] += 1,
+                Ok(Some(came)) => *self.counts.entry(came).or_default() += 1,
                 Ok(None) | Err(_) => return,
             }
         }
     }
 
-    /// Waits for all workers to end and adds up what they bring.
-    pub fn harvest(self) -> (Statistics, BTreeMap<StreamKey, Produced>, Vec<PartitionChecker>) {
-        let (mut statistics, mut produced, mut partitions) = (Statistics::default(), BTreeMap::new(), Vec::new());
+    /// Waits for all workers to end and gathers what they bring.
+    pub fn harvest(self) -> (Statistics, BTreeMap<StreamKey, Produced>, Vec<ReadAccount>) {
+        let (mut statistics, mut produced, mut read) = (Statistics::default(), BTreeMap::new(), Vec::new());
         for thread in self.threads {
             match thread.join().expect("a worker does not panic") {
                 Ok(harvest) => {
-                    statistics.add(harvest.statistics);
+                    statistics.add(&harvest.statistics);
                     produced.extend(harvest.produced);
-                    partitions.extend(harvest.partitions);
+                    read.extend(harvest.read);
                 }
                 Err(error) => statistics.remark(RunError::Worker(error).to_string()),
             }
         }
-        (statistics, produced, partitions)
+        (statistics, produced, read)
     }
 }

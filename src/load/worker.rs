@@ -3,6 +3,7 @@
 //! Invariant: nothing is shared between workers but the phase, the events and the live counters.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,17 +13,19 @@ use tokio::task::{JoinHandle, LocalSet};
 use super::acknowledged_offsets::AcknowledgedOffsets;
 use super::batch_writer::BatchWriter;
 use super::checker::{PartitionChecker, Produced};
+use super::churn::{self, Reconnect};
 use super::cluster::{Image, Topic};
-use super::consumer::{Consumer, Reading};
-use super::fetch_request::FetchSizes;
+use super::consumer::{Consumer, ReadAccount, ReaderRules, Reading};
 use super::filler::{Filler, FillerKind};
 use super::identity::{PartitionKey, ProducerNumber, RunId, StreamKey};
 use super::journal::JournalEntry;
+use super::keys;
 use super::lane::Lane;
 use super::live_cluster::LiveCluster;
 use super::message::MESSAGE_BYTES_MIN;
-use super::phase::{Counters, Event, Phase};
+use super::phase::{Counters, Event, Phase, Slice};
 use super::producer::{Producer, ProducerSettings};
+use super::recorder::Recorder;
 use super::schedule::Schedule;
 use super::statistics::Statistics;
 use crate::wire::Codec;
@@ -41,11 +44,20 @@ pub struct ReadingPlan {
     pub position: i64,
 }
 
+/// One consumer to be made.
+#[derive(Clone, Debug)]
+pub struct ConsumerPlan {
+    pub rules: ReaderRules,
+    pub readings: Vec<ReadingPlan>,
+}
+
 /// What a worker is to do.
 #[derive(Clone, Debug, Default)]
 pub struct Share {
     pub producers: Vec<(ProducerNumber, Vec<LanePlan>)>,
-    pub consumers: Vec<Vec<ReadingPlan>>,
+    pub consumers: Vec<ConsumerPlan>,
+    /// Connections to close and open again, per second.
+    pub churn_per_s: f64,
 }
 
 /// How the traffic of a run looks.
@@ -54,7 +66,9 @@ pub struct Settings {
     pub producer: ProducerSettings,
     pub codec: Codec,
     pub filler: FillerKind,
-    pub fetch: FetchSizes,
+    /// Different record keys; 0: none.
+    pub keys: u64,
+    pub interval_ns: u64,
 }
 
 /// What all workers need to know.
@@ -70,13 +84,15 @@ pub struct Assignment {
     pub counters: Arc<Counters>,
     pub phase: watch::Receiver<Phase>,
     pub events: mpsc::UnboundedSender<Event>,
+    pub slices: mpsc::UnboundedSender<Slice>,
 }
 
 /// What a worker brings home.
 #[derive(Debug, Default)]
 pub struct Harvest {
     pub produced: Vec<(StreamKey, Produced)>,
-    pub partitions: Vec<PartitionChecker>,
+    pub read: Vec<ReadAccount>,
+    /// What was counted behind the last slice.
     pub statistics: Statistics,
 }
 
@@ -84,12 +100,12 @@ pub struct Harvest {
 ///
 /// # Errors
 /// The runtime cannot be made: out of file descriptors, most likely.
-pub fn work(assignment: Assignment, share: Share) -> std::io::Result<Harvest> {
+pub fn work(number: usize, assignment: Assignment, share: Share) -> std::io::Result<Harvest> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(LocalSet::new().block_on(&runtime, run(assignment, share)))
+    LocalSet::new().block_on(&runtime, run(number, assignment, share))
 }
 
-async fn run(assignment: Assignment, share: Share) -> Harvest {
+async fn run(number: usize, assignment: Assignment, share: Share) -> std::io::Result<Harvest> {
     let settings = assignment.settings;
     let cluster = Rc::new(LiveCluster::new(assignment.topics.clone(), assignment.image.clone(), assignment.bootstrap.clone()));
     let statistics = Rc::new(RefCell::new(Statistics::default()));
@@ -97,6 +113,11 @@ async fn run(assignment: Assignment, share: Share) -> Harvest {
         let cluster = cluster.clone();
         async move { cluster.keep_fresh().await }
     });
+    let recorder =
+        Recorder { worker: number, interval_ns: settings.interval_ns, statistics: statistics.clone(), slices: assignment.slices.clone() };
+    let recorder = tokio::task::spawn_local(recorder.run(assignment.phase.clone()));
+    let mut clients: Vec<Rc<dyn Reconnect>> = Vec::new();
+    let keys = keys_of_topics(settings.keys, &assignment.topics);
     let filler = Filler::new(settings.filler, settings.producer.message_bytes - MESSAGE_BYTES_MIN);
     let names: Vec<Rc<str>> = assignment.topics.iter().map(|topic| topic.name.as_str().into()).collect();
     let mut producers: Vec<JoinHandle<Vec<(StreamKey, Produced)>>> = Vec::new();
@@ -104,7 +125,8 @@ async fn run(assignment: Assignment, share: Share) -> Harvest {
         let lane = |plan: &LanePlan| {
             let partition = cluster.keys[plan.index];
             let stream = StreamKey { run: assignment.run, producer: number, partition };
-            Lane::new(stream, names[partition.topic.0 as usize].clone(), plan.schedule.clone())
+            let keys = keys[partition.topic.0 as usize].get(partition.partition as usize).cloned().unwrap_or_default();
+            Lane::new(stream, names[partition.topic.0 as usize].clone(), keys, plan.schedule.clone())
         };
         let producer = Rc::new(Producer::new(
             settings.producer,
@@ -116,32 +138,50 @@ async fn run(assignment: Assignment, share: Share) -> Harvest {
             assignment.counters.clone(),
             assignment.journal.clone(),
         ));
+        clients.push(producer.clone());
         producers.push(tokio::task::spawn_local(producer.run(assignment.phase.clone(), assignment.events.clone())));
     }
-    let mut consumers: Vec<JoinHandle<Vec<PartitionChecker>>> = Vec::new();
-    for plans in share.consumers {
+    let mut consumers: Vec<JoinHandle<ReadAccount>> = Vec::new();
+    for plan in share.consumers {
         let reading = |plan: &ReadingPlan| {
             let key: PartitionKey = cluster.keys[plan.index];
-            Reading { index: plan.index, position: plan.position, checker: PartitionChecker::new(key, Some(plan.position)) }
+            Reading { index: plan.index, position: plan.position, pass_end: None, checker: PartitionChecker::new(key, Some(plan.position)) }
         };
         let consumer = Rc::new(Consumer::new(
-            settings.fetch,
-            plans.iter().map(reading).collect(),
+            plan.rules,
+            plan.readings.iter().map(reading).collect(),
             cluster.clone(),
             statistics.clone(),
             assignment.counters.clone(),
             assignment.acknowledged.clone(),
         ));
+        clients.push(consumer.clone());
         consumers.push(tokio::task::spawn_local(consumer.run(assignment.phase.clone(), assignment.events.clone())));
     }
+    let churning = (share.churn_per_s > 0.0 && !clients.is_empty())
+        .then(|| tokio::task::spawn_local(churn::churn(clients, share.churn_per_s, assignment.phase.clone())));
     let mut harvest = Harvest::default();
     for producer in producers {
         harvest.produced.extend(producer.await.expect("a producer does not panic"));
     }
     for consumer in consumers {
-        harvest.partitions.extend(consumer.await.expect("a consumer does not panic"));
+        harvest.read.push(consumer.await.expect("a consumer does not panic"));
     }
     refresher.abort();
+    if let Some(churning) = churning {
+        churning.abort();
+    }
+    recorder.await.expect("a recorder does not panic")?;
     harvest.statistics = statistics.take();
-    harvest
+    Ok(harvest)
+}
+
+/// By topic and partition.
+fn keys_of_topics(keys: u64, topics: &[Topic]) -> Vec<Vec<Rc<[u64]>>> {
+    let mut of_counts: BTreeMap<i32, Vec<Rc<[u64]>>> = BTreeMap::new();
+    let of_topic = |topic: &Topic| match keys {
+        0 => Vec::new(),
+        _ => of_counts.entry(topic.partitions).or_insert_with(|| keys::by_partition(keys, topic.partitions)).clone(),
+    };
+    topics.iter().map(of_topic).collect()
 }

@@ -44,7 +44,12 @@ impl Load {
         let said = journal.with_extension("txt");
         let output = File::create(&said).expect("the test's directory can be written");
         let mut command = Command::new(pagewire_load());
-        command.args(arguments.split_whitespace()).arg("--quiet").arg("--journal").arg(journal).stdin(Stdio::null());
+        command
+            .args(arguments.split_whitespace())
+            .args(["--quiet", "--self-check", "warn"])
+            .arg("--journal")
+            .arg(journal)
+            .stdin(Stdio::null());
         let errors = output.try_clone().expect("a descriptor is free");
         let child = command.stdout(output).stderr(errors).spawn().expect("the load generator was built");
         Load { child, journal: journal.to_owned(), said }

@@ -104,7 +104,7 @@ fn value(partition: i32, sequence: u64) -> Vec<u8> {
     let partition = PartitionKey { topic: TopicNumber(0), partition };
     let stream = StreamKey { run: RunId(1), producer: ProducerNumber(0), partition };
     let mut value = Vec::new();
-    Message { stream, sequence, intended_ns: 0 }.write(b"xyz", &mut value);
+    Message { stream, sequence, intended_ns: 0, sent_ns: 0 }.write(b"xyz", &mut value);
     value
 }
 
@@ -162,4 +162,50 @@ fn streams_of_other_runs_are_left_out_when_the_producer_is_known() {
     checker.observe(100, Some(&value(2, 7)));
     assert_eq!(Verdict::of(&[], std::slice::from_ref(&checker), None, false).streams.missing, 7);
     assert!(Verdict::of(&[], &[checker], Some(&BTreeMap::new()), false).is_clean());
+}
+
+#[test]
+fn what_retention_took_before_it_was_read_is_no_fault() {
+    let key = StreamKey::default();
+    let value = |sequence| {
+        let mut value = Vec::new();
+        Message { stream: key, sequence, intended_ns: 0, sent_ns: 0 }.write(b"", &mut value);
+        value
+    };
+    let mut partition = PartitionChecker::new(key.partition, Some(0));
+    (0..3).for_each(|at| _ = partition.observe(at, Some(&value(at as u64))));
+    // The log now begins at 10; what follows is 12: of what was there to read, 10 and 11 are missing.
+    partition.overtaken(10);
+    partition.observe(10, Some(&value(10)));
+    partition.observe(11, Some(&value(13)));
+    let topics = [Topic { name: "t".into(), partitions: 1 }];
+    let mut produced = Produced { sent: 14, ..Produced::default() };
+    produced.acknowledged.insert(0..14);
+    let verdict = Verdict::of(&topics, &[partition], Some(&BTreeMap::from([(key, produced)])), false);
+    assert_eq!((verdict.streams.acknowledged_lost, verdict.partitions.offset_gaps), (2, 0), "11 and 12, but not 3 to 9");
+    // A stream of which nothing was left is not judged; without retention it would be lost.
+    let nothing = |is_overtaken: bool| {
+        let mut partition = PartitionChecker::new(key.partition, Some(0));
+        if is_overtaken {
+            partition.overtaken(10);
+        }
+        let mut produced = Produced { sent: 10, ..Produced::default() };
+        produced.acknowledged.insert(0..10);
+        Verdict::of(&topics, &[partition], Some(&BTreeMap::from([(key, produced)])), false).streams.acknowledged_lost
+    };
+    assert_eq!((nothing(true), nothing(false)), (0, 10));
+}
+
+#[test]
+fn a_reader_of_a_part_is_judged_by_what_it_saw() {
+    let key = StreamKey::default();
+    let mut partition = PartitionChecker::new(key.partition, Some(5));
+    for (offset, sequence) in [(5, 50), (6, 51), (7, 51)] {
+        let mut value = Vec::new();
+        Message { stream: key, sequence, intended_ns: 0, sent_ns: 0 }.write(b"", &mut value);
+        partition.observe(offset, Some(&value));
+    }
+    let verdict = Verdict::of_part(&[Topic { name: "t".into(), partitions: 1 }], &[partition]);
+    assert_eq!((verdict.streams.received, verdict.streams.missing, verdict.streams.duplicates), (3, 0, 1));
+    assert!(!verdict.is_clean());
 }

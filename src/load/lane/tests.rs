@@ -18,10 +18,10 @@ struct Driver {
 
 impl Driver {
     fn new(pace: Pace, quota: u64) -> Driver {
-        let mut schedule = Schedule::new(pace, 0, 1, quota);
-        schedule.start(START, u64::MAX);
+        let mut schedule = Schedule::new(0, 1, quota);
+        schedule.start(pace, START, u64::MAX);
         let writer = BatchWriter::new(Codec::None, Filler::new(FillerKind::Zeros, 0));
-        Driver { lane: Lane::new(StreamKey::default(), "t".into(), schedule), writer, buffers: Vec::new() }
+        Driver { lane: Lane::new(StreamKey::default(), "t".into(), Rc::from([]), schedule), writer, buffers: Vec::new() }
     }
 
     fn take(&mut self, now_ns: u64) -> bool {
@@ -44,7 +44,7 @@ fn a_batch_goes_when_it_lingered_or_is_full() {
     assert_eq!(slow.lane.in_flight[0].count, 6);
     assert_eq!(slow.lane.in_flight[0].intended, Intended::Each((0..6).map(|k| START + k * 1_000_000).collect()));
     // Ten a millisecond: full first.
-    let fast = Driver::new(Pace::Constant(Rate::per_second(10_000.0)), u64::MAX);
+    let mut fast = Driver::new(Pace::Constant(Rate::per_second(10_000.0)), u64::MAX);
     assert_eq!(fast.lane.wake_ns(BROKER, START, &RULES), START + 900_000);
 }
 
