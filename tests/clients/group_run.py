@@ -158,6 +158,7 @@ class GroupRun:
             is_ordered=self.client != "kcat",
             drops_one=self.client == "kcat",
             keeps_positions=self.client == "kafka-python",
+            repeats_one=self.client == "confluent-kafka" and self.protocol != "eager",
         )
         judgement.take_all(self.events())
         return judgement
