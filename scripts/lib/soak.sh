@@ -43,7 +43,7 @@ item_starts() {
 item_compaction() {
     local said run kept=$WORK/compacted python=${PAGEWIRE_TEST_TOOLS:-$ROOT/target/test-tools}/python/bin/python
     rm -rf "$kept"
-    said=$(suite compaction TEST_UPDATES=1000000 TEST_KEYS=10000 TEST_KILLS=50 TEST_KEEP="$kept" -- the_last_value killed_while) || return 1
+    said=$(suite compaction TEST_UPDATES=1000000 TEST_KEYS=10000 TEST_KILLS=50 TEST_KEEP="$kept" -- the_last_value killed_while_it_is) || return 1
     told '([0-9]+ updates|[0-9]+ kills).*' <<<"$said"
     if [ -x "$python" ]; then
         for run in cleaned killed; do
@@ -52,6 +52,13 @@ item_compaction() {
         done
     fi
     rm -rf "$kept"
+}
+
+# The same kills for the topic of the committed offsets.
+item_commits() {
+    local said
+    said=$(suite compaction TEST_KILLS=50 -- killed_while_commits) || return 1
+    told '[0-9]+ commits, .*' <<<"$said"
 }
 
 # Produce latency while the cleaner works, against the same load without. SOAK_JUNK: a file larger than memory, to measure on memory in use.
