@@ -122,9 +122,9 @@ impl Unanswered {
         let partition = any_partition(random);
         let end_offset = ask::end_offset(connection, TOPIC, partition);
         let sent: Vec<_> = (0..Unanswered::BATCHES).map(|_| Updates::random(random, keys, partition)).collect();
-        for updates in &sent {
-            connection.send(ask::PRODUCE, &ask::produce_request(TOPIC, partition, ask::ALL, &updates.batch(any_codec(random))));
-        }
+        let mut request = |updates: &Updates| ask::produce_request(TOPIC, partition, ask::ALL, &updates.batch(any_codec(random)));
+        let frames: Vec<u8> = sent.iter().flat_map(|updates| frame(0, ask::PRODUCE, &request(updates))).collect();
+        connection.send_bytes(&frames).expect("the broker takes them");
         Unanswered { partition, end_offset, sent }
     }
 
@@ -339,7 +339,7 @@ fn killed_while_it_is_written_to_and_while_it_cleans_it_loses_nothing() {
         update(&mut connection, &mut random, keys, updates / kills, &mut values);
         let unanswered = if kill % 2 == 0 {
             let unanswered = Unanswered::send(&mut connection, &mut random, keys);
-            thread::sleep(Duration::from_micros(random.within(0..4_000) as u64));
+            thread::sleep(Duration::from_micros(random.within(0..3_000) as u64));
             Some(unanswered)
         } else {
             seal(&mut connection, TOPIC, PARTITIONS);
