@@ -176,7 +176,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=5, help="that count, of each run")
     parser.add_argument("--rate", type=int, default=5_000)
-    parser.add_argument("--megabytes", type=int, default=192, help="of each dirty topic: enough for the cleaner to write all the time")
+    parser.add_argument("--megabytes", type=int, default=160, help="of each dirty topic: enough for the cleaner to write all the time")
     parser.add_argument("--directory", type=pathlib.Path, default=tools.ROOT / "target")
     parser.add_argument("--junk", type=pathlib.Path)
     parser.add_argument("--keep", type=pathlib.Path)
