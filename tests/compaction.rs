@@ -1,7 +1,7 @@
-//! Compacted topics on the built broker: the last value of every key stays, tombstones go after their time, also when the broker is killed while it cleans.
+//! Compacted topics on the built broker: the last value of every key stays, tombstones go after their time, also when the broker is killed while it is written to and while it cleans.
 //!
-//! `TEST_UPDATES`, `TEST_KEYS` and `TEST_KILLS` ask for more than fits the test suite (`scripts/soak` does); `TEST_KEEP` names a directory that the test leaves behind, cleaned and
-//! stopped, for Kafka's own tools to read.
+//! `TEST_UPDATES`, `TEST_KEYS` and `TEST_KILLS` ask for more than fits the test suite (`scripts/soak` does); `TEST_KEEP` names a directory below which the tests leave theirs behind,
+//! cleaned and stopped, each with `values.txt` beside it, for Kafka's own tools to read.
 
 mod broker;
 
@@ -31,8 +31,8 @@ use pagewire::wire::{Codec, RecordBatchBuilder, Records};
 const TOPIC: &str = "state";
 const PARTITIONS: i32 = 2;
 const RECORDS_PER_BATCH: usize = 100;
-/// Of a key that only rolls segments. Too long for the others.
-const FILLER: &str = "filler: makes what was written before it lie in a sealed segment";
+/// A key that only rolls segments: no other is named like it.
+const FILLER: &str = "filler";
 const SEGMENT_BYTES: usize = 64 * 1024;
 
 /// Looks for dirty logs all the time.
@@ -57,23 +57,84 @@ fn create(connection: &mut Connection, name: &str, partitions: i32, settings: &[
 /// What is known of a topic: the last value of each key that has one.
 type Values = BTreeMap<String, String>;
 
-/// Writes updates of random keys in batches of any codec, a tenth of them tombstones.
-fn update(connection: &mut Connection, random: &mut Random, keys: usize, updates: usize, values: &mut Values) {
-    for _ in 0..updates.div_ceil(RECORDS_PER_BATCH) {
-        let partition = random.within(0..PARTITIONS as usize);
-        let mut builder = RecordBatchBuilder::new(Codec::ALL[random.within(0..Codec::ALL.len())]);
-        for _ in 0..RECORDS_PER_BATCH {
-            // The partition of a key does not change.
+/// What one batch does to them.
+struct Updates(Vec<(String, Option<String>)>);
+
+impl Updates {
+    /// Of random keys of a partition, which is always the same one for a key; a tenth of them tombstones.
+    fn random(random: &mut Random, keys: usize, partition: i32) -> Updates {
+        let mut update = || {
             let key = format!("{partition}-{:06}", random.within(0..keys / PARTITIONS as usize));
             let value = (random.within(0..10) > 0).then(|| format!("{:016x} {}", random.next(), "x".repeat(random.within(0..80))));
+            (key, value)
+        };
+        Updates((0..RECORDS_PER_BATCH).map(|_| update()).collect())
+    }
+
+    fn batch(&self, codec: Codec) -> Vec<u8> {
+        let mut builder = RecordBatchBuilder::new(codec);
+        for (key, value) in &self.0 {
             builder.append(Timestamp(ask::now_ms()), Some(key.as_bytes()), value.as_deref().map(str::as_bytes), &[]);
+        }
+        builder.build()
+    }
+
+    fn apply(self, values: &mut Values) {
+        for (key, value) in self.0 {
             match value {
                 Some(value) => _ = values.insert(key, value),
                 None => _ = values.remove(&key),
             }
         }
-        let answer = ask::produce(connection, TOPIC, partition as i32, &builder.build());
+    }
+}
+
+fn any_codec(random: &mut Random) -> Codec {
+    Codec::ALL[random.within(0..Codec::ALL.len())]
+}
+
+fn any_partition(random: &mut Random) -> i32 {
+    random.within(0..PARTITIONS as usize) as i32
+}
+
+/// Writes updates in batches of any codec to any partition, and waits for each to be acknowledged.
+fn update(connection: &mut Connection, random: &mut Random, keys: usize, updates: usize, values: &mut Values) {
+    for _ in 0..updates.div_ceil(RECORDS_PER_BATCH) {
+        let partition = any_partition(random);
+        let updates = Updates::random(random, keys, partition);
+        let answer = ask::produce(connection, TOPIC, partition, &updates.batch(any_codec(random)));
         assert_eq!(answer.error_code, 0, "{:?}", answer.error_message);
+        updates.apply(values);
+    }
+}
+
+/// Batches on their way to one partition whose answers nobody waits for: those that were taken are the first ones.
+struct Unanswered {
+    partition: i32,
+    end_offset: i64,
+    sent: Vec<Updates>,
+}
+
+impl Unanswered {
+    const BATCHES: usize = 40;
+
+    fn send(connection: &mut Connection, random: &mut Random, keys: usize) -> Unanswered {
+        let partition = any_partition(random);
+        let end_offset = ask::end_offset(connection, TOPIC, partition);
+        let sent: Vec<_> = (0..Unanswered::BATCHES).map(|_| Updates::random(random, keys, partition)).collect();
+        let mut request = |updates: &Updates| ask::produce_request(TOPIC, partition, ask::ALL, &updates.batch(any_codec(random)));
+        let frames: Vec<u8> = sent.iter().flat_map(|updates| frame(0, ask::PRODUCE, &request(updates))).collect();
+        connection.send_bytes(&frames).expect("the broker takes them");
+        Unanswered { partition, end_offset, sent }
+    }
+
+    /// Applies what a broker has taken, whole batches, and returns how many.
+    fn apply_taken(mut self, connection: &mut Connection, values: &mut Values) -> usize {
+        let records = (ask::end_offset(connection, TOPIC, self.partition) - self.end_offset) as usize;
+        assert_eq!(records % RECORDS_PER_BATCH, 0, "no part of a batch is served");
+        let taken = records / RECORDS_PER_BATCH;
+        self.sent.drain(..taken).for_each(|updates| updates.apply(values));
+        taken
     }
 }
 
@@ -137,6 +198,32 @@ fn first_dirty(data_dir: &Path, topic: &str, partition: i32) -> i64 {
     offsets.get(&key).map_or(0, |offset| offset.0)
 }
 
+/// Has the topic cleaned until its tombstones are gone. Returns where the cleaner has got to.
+fn clean_tombstones_away(broker: &mut Broker, connection: &mut Connection) -> Vec<i64> {
+    let begun = Instant::now();
+    loop {
+        // Each round of the cleaner begins with something new.
+        let ends = seal(connection, TOPIC, PARTITIONS);
+        wait_until_cleaned(broker, TOPIC, &ends);
+        if !(0..PARTITIONS).any(|partition| read(connection, TOPIC, partition).iter().any(|record| record.value.is_none())) {
+            return ends;
+        }
+        assert!(begun.elapsed() < PATIENCE, "tombstones stay");
+        thread::sleep(Duration::from_millis(150));
+    }
+}
+
+/// Where a test has its broker's directory: below `TEST_KEEP`, if that is given.
+fn data_dir(name: &str, own: &Path) -> PathBuf {
+    std::env::var_os("TEST_KEEP").map_or_else(|| own.to_owned(), PathBuf::from).join(name).join("data")
+}
+
+/// Writes what the topic holds into `values.txt` beside the broker's directory, a key and its value to a line.
+fn tell_values(data_dir: &Path, values: &Values) {
+    let lines: String = values.iter().map(|(key, value)| format!("{key}\t{value}\n")).collect();
+    fs::write(data_dir.with_file_name("values.txt"), lines).expect("the test's directory can be written");
+}
+
 fn wait_until_cleaned(broker: &mut Broker, topic: &str, ends: &[i64]) {
     let data_dir = broker.data_dir.clone();
     broker.wait_until(|_| (0..).zip(ends).all(|(partition, end)| first_dirty(&data_dir, topic, partition) >= *end));
@@ -194,7 +281,7 @@ fn unfinished_of(data_dir: &Path, topic: &str, partition: i32) -> Vec<PathBuf> {
 #[test]
 fn the_last_value_of_every_key_stays_and_tombstones_go() {
     let directory = fresh_dir();
-    let data_dir = std::env::var_os("TEST_KEEP").map_or_else(|| directory.path().join("data"), PathBuf::from);
+    let data_dir = data_dir("cleaned", directory.path());
     let mut random = Random::seeded();
     let (updates, keys) = (setting("TEST_UPDATES", 30_000), setting("TEST_KEYS", 300));
     let mut broker = Broker::start_in(&data_dir, &EAGER);
@@ -206,15 +293,7 @@ fn the_last_value_of_every_key_stays_and_tombstones_go() {
     wait_until_cleaned(&mut broker, TOPIC, &ends);
     check(&mut connection, &values, &ends, "cleaned");
 
-    // The time of the tombstones has passed by the second look; each round of the cleaner begins with something new.
-    let mut ends = ends;
-    let begun = Instant::now();
-    while (0..PARTITIONS).any(|partition| read(&mut connection, TOPIC, partition).iter().any(|record| record.value.is_none())) {
-        assert!(begun.elapsed() < PATIENCE, "tombstones stay");
-        thread::sleep(Duration::from_millis(150));
-        ends = seal(&mut connection, TOPIC, PARTITIONS);
-        wait_until_cleaned(&mut broker, TOPIC, &ends);
-    }
+    let ends = clean_tombstones_away(&mut broker, &mut connection);
     check(&mut connection, &values, &ends, "without tombstones");
 
     // Offsets and times that were cleaned away lead to the next record.
@@ -242,40 +321,56 @@ fn the_last_value_of_every_key_stays_and_tombstones_go() {
     seal(&mut connection, TOPIC, PARTITIONS);
     broker.stop();
     assert_eq!(first_dirty(&data_dir, TOPIC, 0), dirty_from);
+    tell_values(&data_dir, &values);
     eprintln!("{updates} updates over {keys} keys: {} values are left, each the last of its key", values.len());
 }
 
 #[test]
-fn killed_while_it_cleans_it_loses_nothing() {
-    let kills = setting("TEST_KILLS", 6);
+fn killed_while_it_is_written_to_and_while_it_cleans_it_loses_nothing() {
+    let kills = setting("TEST_KILLS", 8);
+    let (updates, keys) = (setting("TEST_UPDATES", 32_000), setting("TEST_KEYS", 400));
     let directory = fresh_dir();
-    let data_dir = directory.path().join("data");
+    let data_dir = data_dir("killed", directory.path());
     let mut random = Random::seeded();
     // Slow enough that there is a cleaning to be met, and several segments in each.
     let slow = [&EAGER[..], &["--set", "log.cleaner.io.max.bytes.per.second=6000000"]].concat();
     let mut broker = Broker::start_in(&data_dir, &slow);
     create(&mut broker.connect(0), TOPIC, PARTITIONS, &[]);
     let mut values = Values::new();
-    let mut left_behind = 0;
+    let (mut left_behind, mut met_writing) = (0, 0);
     for kill in 0..kills {
         let mut connection = broker.connect(0);
-        update(&mut connection, &mut random, 400, 4_000, &mut values);
-        seal(&mut connection, TOPIC, PARTITIONS);
-        broker.wait_until(|broker| !unfinished(&broker.data_dir, TOPIC).is_empty());
-        thread::sleep(Duration::from_micros(random.within(0..60_000) as u64));
+        update(&mut connection, &mut random, keys, updates / kills, &mut values);
+        let unanswered = if kill % 2 == 0 {
+            let unanswered = Unanswered::send(&mut connection, &mut random, keys);
+            thread::sleep(Duration::from_micros(random.within(0..3_000) as u64));
+            Some(unanswered)
+        } else {
+            seal(&mut connection, TOPIC, PARTITIONS);
+            broker.wait_until(|broker| !unfinished(&broker.data_dir, TOPIC).is_empty());
+            thread::sleep(Duration::from_micros(random.within(0..60_000) as u64));
+            None
+        };
         broker.kill();
         left_behind += usize::from(!unfinished(&data_dir, TOPIC).is_empty());
         broker = Broker::start_in(&data_dir, &slow);
-        check(&mut broker.connect(1), &values, &[0, 0], &format!("after kill {kill}"));
+        let mut connection = broker.connect(1);
+        if let Some(unanswered) = unanswered {
+            let taken = unanswered.apply_taken(&mut connection, &mut values);
+            met_writing += usize::from((1..Unanswered::BATCHES).contains(&taken));
+        }
+        check(&mut connection, &values, &[0, 0], &format!("after kill {kill}"));
     }
-    let ends = seal(&mut broker.connect(0), TOPIC, PARTITIONS);
-    wait_until_cleaned(&mut broker, TOPIC, &ends);
-    check(&mut broker.connect(0), &values, &ends, "cleaned in the end");
+    let mut connection = broker.connect(0);
+    let ends = clean_tombstones_away(&mut broker, &mut connection);
+    check(&mut connection, &values, &ends, "cleaned in the end");
     assert_eq!(unfinished(&data_dir, TOPIC), Vec::<PathBuf>::new());
     broker.stop();
     no_damage(&data_dir, TOPIC, PARTITIONS);
+    tell_values(&data_dir, &values);
     eprintln!(
-        "{kills} kills while cleaning: {left_behind} left unfinished files, the last value of each of {} keys is there",
+        "{kills} kills within {updates} updates over {keys} keys: {met_writing} between two batches under way, {left_behind} left unfinished files of the cleaner; {} values \
+         are left, each the last of its key",
         values.len()
     );
 }

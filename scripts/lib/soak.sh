@@ -24,8 +24,8 @@ item_kills() {
 item_idempotence() {
     local said
     suite idempotence TEST_KILLS=50 -- >/dev/null || return 1
-    said=$("${PAGEWIRE_TEST_TOOLS:-$ROOT/target/test-tools}/python/bin/python" "$ROOT/tests/clients/idempotence.py" --records 100000 --restarts 12 2>&1 | tee /dev/stderr) || return 1
-    told '[0-9]+ batches were sent once more.*' <<<"$said"
+    said=$("${PAGEWIRE_TEST_TOOLS:-$ROOT/target/test-tools}/python/bin/python" "$ROOT/tests/clients/idempotence.py" --records 100000 2>&1 | tee /dev/stderr) || return 1
+    told '[a-z-]+: [0-9]+ messages in .*' <<<"$said"
 }
 
 item_damage() {
@@ -38,16 +38,36 @@ item_starts() {
     told '(clean|unclean) start: ready after.*' <<<"$said"
 }
 
-# A million updates over ten thousand keys, cleaned, and once more under kills; Kafka's dump tool reads what is left, where it is installed.
+# A million updates over ten thousand keys, cleaned; and a million with kills at random points in them, of the writing and of the cleaning.
+# Kafka's dump tool, where it is installed, finds the same values in what is left.
 item_compaction() {
-    local said kept=$WORK/compacted python=${PAGEWIRE_TEST_TOOLS:-$ROOT/target/test-tools}/python/bin/python
+    local said run kept=$WORK/compacted python=${PAGEWIRE_TEST_TOOLS:-$ROOT/target/test-tools}/python/bin/python
     rm -rf "$kept"
-    said=$(suite compaction TEST_UPDATES=1000000 TEST_KEYS=10000 TEST_KILLS=50 TEST_KEEP="$kept" -- the_last_value killed_while) || return 1
+    said=$(suite compaction TEST_UPDATES=1000000 TEST_KEYS=10000 TEST_KILLS=50 TEST_KEEP="$kept" -- the_last_value killed_while_it_is) || return 1
     told '([0-9]+ updates|[0-9]+ kills).*' <<<"$said"
     if [ -x "$python" ]; then
-        "$python" tests/clients/compaction.py --directory "$kept" >&2 || return 1
+        for run in cleaned killed; do
+            said=$("$python" tests/clients/compaction.py --directory "$kept/$run/data" --topic state --values "$kept/$run/values.txt" 2>&1 | tee /dev/stderr) || return 1
+            echo "DumpLogSegments, $run:$(told '[0-9]+ keys in .*' <<<"$said")"
+        done
     fi
     rm -rf "$kept"
+}
+
+# The same kills for the topic of the committed offsets.
+item_commits() {
+    local said
+    said=$(suite compaction TEST_KILLS=50 -- killed_while_commits) || return 1
+    told '[0-9]+ commits, .*' <<<"$said"
+}
+
+# Produce latency while the cleaner works, against the same load without. SOAK_JUNK: a file larger than memory, to measure on memory in use.
+item_cleaning() {
+    local tools=${PAGEWIRE_TEST_TOOLS:-$ROOT/target/test-tools} said
+    [ -x "$tools/python/bin/python" ] || { echo 'skipped: scripts/test setup installs the clients'; return 0; }
+    said=$(PAGEWIRE_BINARY=$BIN/pagewire "$tools/python/bin/python" tests/clients/beside_cleaning.py ${SOAK_JUNK:+--junk "$SOAK_JUNK"} --keep "$WORK/cleaning.jsonl" 2>&1 |
+        tee /dev/stderr) || return 1
+    told '(cores|  p|  cleaner).*' <<<"$said"
 }
 
 item_idle() {

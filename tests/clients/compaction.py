@@ -1,11 +1,12 @@
 """Has a broker compact a topic, and compares what Kafka's dump tool reads in the files with what was written.
 
 Usage: compaction.py [--broker pagewire|kafka] [--updates N] [--keys N]
-       compaction.py --directory DIR    only judges a stopped broker's directory: no key twice in sealed segments, no damage
+       compaction.py --directory DIR --topic NAME --values FILE    only judges what a stopped broker has left
 
 The updates come from Kafka's console producer in all codecs, a part of them tombstones. When the cleaner has come past all
 of them (its checkpoint says so) the broker stops, and DumpLogSegments prints every record: the last value of each key has
-to be there and nothing else of it below the cleaner's checkpoint; no line of the tool may complain.
+to be there and nothing else of it below the cleaner's checkpoint, no tombstone, and no line of the tool may complain. FILE
+holds what has to be there, a key, a tab and its value to a line.
 """
 
 import argparse
@@ -62,9 +63,10 @@ def fill(tools):
         write(tools, [(FILLER, "." * 60_000)], "none")
 
 
-def cleaned_up_to(data_dir):
-    lines = (data_dir / "cleaner-offset-checkpoint").read_text().splitlines()[2:]
-    return next((int(line.split()[2]) for line in lines if line.startswith(f"{TOPIC} 0 ")), 0)
+def cleaned_up_to(data_dir, topic=TOPIC, partition=0):
+    file = data_dir / "cleaner-offset-checkpoint"
+    lines = file.read_text().splitlines()[2:] if file.exists() else []  # before its first cleaning a broker has none
+    return next((int(line.split()[2]) for line in lines if line.startswith(f"{topic} {partition} ")), 0)
 
 
 def end_offset(tools):
@@ -95,21 +97,39 @@ def dumped(java, folder, scratch):
     return records
 
 
-def judge(records, values, cleaned):
-    """Complaints about the records of a partition that was cleaned up to an offset."""
-    complaints = []
-    seen, last = set(), {}
-    for offset, key, value in records:
+def repeated(records, cleaned):
+    """Complaints about the keys of a partition that was cleaned up to an offset."""
+    complaints, seen = [], set()
+    for offset, key, _ in records:
         if offset < cleaned and key in seen:
             complaints.append(f"key {key} stands twice below offset {cleaned}, the second time at {offset}")
         seen.add(key)
-        last[key] = value
-    last.pop(FILLER, None)
+    return complaints
+
+
+def compare(records, values):
+    """Complaints about a topic that is to hold these values, each key in one partition, and no tombstone."""
+    last = {key: value for _, key, value in records if key != FILLER}
     left = {key: value for key, value in last.items() if value is not None}
+    complaints = []
     if left != values:
         wrong = [key for key in left.keys() | values.keys() if left.get(key) != values.get(key)]
         complaints.append(f"{len(wrong)} of {len(values)} keys have another value than their last, {wrong[0]} for one")
-    return complaints
+    tombstones = [offset for offset, _, value in records if value is None]
+    return complaints + ([f"{len(tombstones)} tombstones are left, at {tombstones[0]} for one"] if tombstones else [])
+
+
+def judge(java, data_dir, topic, values, ends, scratch):
+    """Complaints about the directory of a stopped broker, which has cleaned each partition up to its end at least; and how many records are left."""
+    complaints, records = [], []
+    for partition, end in enumerate(ends):
+        part = dumped(java, data_dir / f"{topic}-{partition}", scratch)
+        complaints += repeated(part, end)
+        records += part
+    complaints += compare(records, values)
+    arguments = dump_log_segments.parse_arguments([str(data_dir), "--compacted", topic])
+    count, offending = dump_log_segments.check(data_dir, java, arguments, scratch)
+    return complaints + offending[:20] + ([] if count else ["no segment to dump"]), len(records)
 
 
 def run(options, scratch):
@@ -140,23 +160,20 @@ def run(options, scratch):
             running.stop()
         finally:
             running.kill()
-        cleaned = cleaned_up_to(running.data_dir)
-        records = dumped(java, running.data_dir / f"{TOPIC}-0", scratch)
-        complaints = judge(records, values, end)
-        tombstones = [offset for offset, _, value in records if value is None]
-        complaints += [f"tombstones are left, at {tombstones[0]} for one"] if tombstones else []
-        arguments = dump_log_segments.parse_arguments([str(running.data_dir), "--compacted", TOPIC])
-        count, offending = dump_log_segments.check(running.data_dir, java, arguments, scratch)
-        print(f"  {options.updates} updates of {options.keys} keys: {len(records)} records are left, cleaned up to {cleaned}", flush=True)
-        return complaints + offending[:20] + ([] if count else ["no segment to dump"])
+        complaints, left = judge(java, running.data_dir, TOPIC, values, [end], scratch)
+        print(f"  {options.updates} updates of {options.keys} keys: {left} records are left, cleaned up to {cleaned_up_to(running.data_dir)}", flush=True)
+        return complaints
 
 
-def run_directory(directory, scratch):
-    """Judges what some other test has left: only what needs no knowledge of what was written."""
+def run_directory(options, scratch):
+    """Judges what some other test has left."""
+    values = dict(line.split("\t", 1) for line in options.values.read_text().splitlines())
+    partitions = len(list(options.directory.glob(f"{options.topic}-[0-9]*")))
+    ends = [cleaned_up_to(options.directory, options.topic, partition) for partition in range(partitions)]
     with Driver("java", scratch / "java.log") as java:
-        arguments = dump_log_segments.parse_arguments([str(directory), "--compacted", "*"])
-        count, offending = dump_log_segments.check(directory, java, arguments, scratch)
-        return offending[:20] + ([] if count else ["no segment to dump"])
+        complaints, left = judge(java, options.directory, options.topic, values, ends, scratch)
+    print(f"  {len(values)} keys in {partitions} partitions, cleaned up to {ends}: {left} records are left", flush=True)
+    return complaints
 
 
 def main():
@@ -165,10 +182,12 @@ def main():
     parser.add_argument("--updates", type=int, default=20_000)
     parser.add_argument("--keys", type=int, default=500)
     parser.add_argument("--directory", type=pathlib.Path)
+    parser.add_argument("--topic")
+    parser.add_argument("--values", type=pathlib.Path)
     options = parser.parse_args()
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="pagewire-compaction-"))
     try:
-        complaints = run_directory(options.directory, scratch) if options.directory else run(options, scratch)
+        complaints = run_directory(options, scratch) if options.directory else run(options, scratch)
     except (broker.BrokerFailed, StepFailed, ToolFailed) as failure:
         complaints = [str(failure)]
     for complaint in complaints:

@@ -13,27 +13,30 @@ one member. The rules:
 
 
 class Term:
-    __slots__ = ("floor", "next_offset", "successor", "is_old")
+    __slots__ = ("floor", "next_offset", "successor", "is_old", "may_repeat")
 
     def __init__(self, floor):
         self.floor = floor
         self.next_offset = None
         self.successor = None
         self.is_old = False  # begun where the member was in an earlier term; see `keeps_positions`
+        self.may_repeat = False  # the record before `next_offset`, once; see `repeats_one`
 
 
 class Judgement:
     """`written`: partition and offset → number, as far as the producer knows. `whole_assignments`: an `assigned` names all that the
     member has. `is_ordered`: the times of different members may be compared. `drops_one`: a member that leaves may have committed
     one record, the one behind the last that it read of a partition, without saying that it read it. `keeps_positions`: a member
-    that gets a partition back may go on where it was, whatever others committed meanwhile."""
+    that gets a partition back may go on where it was, whatever others committed meanwhile. `repeats_one`: a member that keeps a partition
+    through a rebalance may read the last record of it once more."""
 
-    def __init__(self, written, whole_assignments=False, is_ordered=True, drops_one=False, keeps_positions=False):
+    def __init__(self, written, whole_assignments=False, is_ordered=True, drops_one=False, keeps_positions=False, repeats_one=False):
         self.written = written
         self.whole_assignments = whole_assignments
         self.is_ordered = is_ordered
         self.drops_one = drops_one
         self.keeps_positions = keeps_positions
+        self.repeats_one = repeats_one
         self.complaints = []
         self.terms = {}
         self.seen = {}
@@ -53,6 +56,8 @@ class Judgement:
         if event.kind == "assigned":
             if self.whole_assignments:
                 terms.clear()
+            for term in terms.values():
+                term.may_repeat = self.repeats_one
             for partition in event.fields["partitions"]:
                 self._begin(event.member, partition)
         elif event.kind in ("revoked", "lost"):
@@ -92,7 +97,9 @@ class Judgement:
             term.is_old = offset < term.floor
         elif term.next_offset is None and offset < term.floor:
             self.complaints.append(f"{place} first, though {term.floor} was committed before it got the partition")
-        if term.next_offset is not None and offset != term.next_offset:
+        if term.may_repeat and term.next_offset == offset + 1:
+            term.may_repeat = False
+        elif term.next_offset is not None and offset != term.next_offset:
             self.complaints.append(f"{place}, where {term.next_offset} comes next")
         if self.written.get((partition, offset), number) != number:
             self.complaints.append(f"{place}: number {self.written[partition, offset]} was written, {number} came")

@@ -85,6 +85,16 @@ OLD_POSITION = (
 )
 
 
+# librdkafka may hand out the last record of a partition once more when it resumes what it keeps in a rebalance.
+REPEATED_AFTER_REBALANCE = (
+    ("a", "assigned", {"partitions": [0]}),
+    ("a", "seen", {"records": [[0, 0, 0], [0, 1, 1]]}),
+    ("a", "assigned", {"partitions": []}),
+    ("a", "seen", {"records": [[0, 2, 2], [0, 2, 2], [0, 3, 3], [0, 4, 4], [0, 5, 5]]}),
+    ("a", "committed", {"offsets": [[0, 6]]}),
+)
+
+
 def complaints_about(history, committed_in_the_end, **allowed):
     judgement = Judgement(WRITTEN, **allowed)
     judgement.take_all([Event(at, member, kind, fields) for at, (member, kind, fields) in enumerate(history)])
@@ -103,6 +113,12 @@ def main():
     cases.append(("an old position, as kafka-python keeps it", OLD_POSITION, {0: 6}, {"keeps_positions": True}, None))
     other = OLD_POSITION[:8] + (("a", "seen", {"records": [[0, 1, 1]]}),) + OLD_POSITION[8:]
     cases.append(("a position that it never had", other, {0: 6}, {"keeps_positions": True}, "though 4 was committed"))
+    cases.append(("a record twice after a rebalance", REPEATED_AFTER_REBALANCE, {0: 6}, {}, "where 3 comes next"))
+    cases.append(("a record twice after a rebalance, as librdkafka may", REPEATED_AFTER_REBALANCE, {0: 6}, {"repeats_one": True}, None))
+    without = REPEATED_AFTER_REBALANCE[:2] + REPEATED_AFTER_REBALANCE[3:]
+    cases.append(("a record twice without a rebalance", without, {0: 6}, {"repeats_one": True}, "where 3 comes next"))
+    thrice = REPEATED_AFTER_REBALANCE[:4] + (("a", "seen", {"records": [[0, 5, 5]]}),) + REPEATED_AFTER_REBALANCE[4:]
+    cases.append(("one more record twice after that", thrice, {0: 6}, {"repeats_one": True}, "where 6 comes next"))
     failed = 0
     for name, history, committed, allowed, wanted in cases:
         complaints = complaints_about(history, committed, **allowed)

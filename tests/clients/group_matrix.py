@@ -20,7 +20,7 @@ import time
 import traceback
 
 import broker
-from group_run import SESSION_MS, GroupRun, NotReached
+from group_run import SESSION_MS, GroupRun
 
 ACTIONS = 6
 
@@ -84,9 +84,7 @@ def static(run, chance, members_max):
     sessions = {"instance-1": 30_000, "instance-2": 30_000, "instance-3": SESSION_MS}
     for name, session_ms in sessions.items():
         run.join(name, session_ms)
-    run.wait_until_balanced()
-    run.pause(1.0)
-    run.wait_until_balanced()
+    run.wait_until_at_rest()
     # With the consumer protocol a crashed instance's place is taken until its session ends (UNRELEASED_INSTANCE_ID).
     for how in ("leave", "leave") if run.protocol == "consumer" else ("crash", "leave"):
         name = chance.choice(("instance-1", "instance-2"))
@@ -111,10 +109,8 @@ def unnoticed(run, chance, members_max):
     """The members of a group at rest survive a restart of the broker, clean or not: nobody has to join again."""
     for _ in range(members_max):
         run.join(session_ms=30_000)
-    run.wait_until_balanced()
     for cleanly in chance.sample((True, False), 2):
-        run.pause(1.0)
-        run.wait_until_balanced()
+        run.wait_until_at_rest()
         counts = {member: len(run.rebalances_of(member)) for member in run.alive()}
         read = run.judgement().number_read()
         run.restart_broker(cleanly)
@@ -160,10 +156,8 @@ def upgrade_storm(run, chance, members_max):
 
 def latest(run, chance, members_max):
     """auto.offset.reset=latest: what was there before is not read, what comes is."""
-    run.pause(1.0)
+    run.wait_until(lambda: all(run.ends().values()), "records in every partition before the group begins")
     begins = run.ends()
-    if not all(begins.values()):
-        raise NotReached(f"records in every partition before the group begins: {begins}")
     run.reset = "latest"
     for _ in range(min(2, members_max)):
         run.join()

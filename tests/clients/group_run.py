@@ -16,6 +16,7 @@ PARTITIONS = 8
 RECORDS_PER_SECOND = 800
 SESSION_MS = 4_000
 HEARTBEAT_MS = 300
+REST_SECONDS = 1.0
 PATIENCE_SECONDS = 60
 BROKER_CORES = "0,1"
 BROKER_SETTINGS = {
@@ -157,6 +158,7 @@ class GroupRun:
             is_ordered=self.client != "kcat",
             drops_one=self.client == "kcat",
             keeps_positions=self.client == "kafka-python",
+            repeats_one=self.client == "confluent-kafka" and self.protocol != "eager",
         )
         judgement.take_all(self.events())
         return judgement
@@ -191,6 +193,21 @@ class GroupRun:
             return all(shares) and owned == list(range(PARTITIONS))
 
         self.wait_until(is_balanced, "every partition to have one owner and every member a partition")
+
+    def wait_until_at_rest(self):
+        """Balanced, and nobody has had news for a while. A client may join once more when everybody seems to be there."""
+
+        def count():
+            return sum(event.kind in ("assigned", "revoked", "lost") for event in self.events())
+
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        before = None
+        while before != count():
+            self.wait_until_balanced()
+            if time.monotonic() > give_up:
+                raise NotReached(f"no rebalance for {REST_SECONDS} s within {PATIENCE_SECONDS} s")
+            before = count()
+            time.sleep(REST_SECONDS)
 
     def wait_until_all_partitions_are_read(self):
         self.wait_until(lambda: len(self.first_read()) == PARTITIONS, "a record of every partition")

@@ -10,6 +10,7 @@ client with the recipe they were made from. `--back-to-kafka` lets Kafka open th
 """
 
 import argparse
+import concurrent.futures
 import gzip
 import pathlib
 import shutil
@@ -37,11 +38,9 @@ def make(directory):
     manifest_path = directory.with_name(directory.name + ".manifest.jsonl.gz")
     running = broker.start_kafka(directory, KAFKA_SETTINGS)
     try:
-        for client in sorted({client for client, _ in TOPICS}):
-            with Driver(client, directory.with_name(f"{client}.log")) as driver:
-                for topic in topics_of(client):
-                    settle = KAFKA_SETTLE_SECONDS
-                    driver.ask(step="write", bootstrap=running.bootstrap, topic=topic, records=records_of(topic), settle_seconds=settle)
+        clients = sorted({client for client, _ in TOPICS})
+        with concurrent.futures.ThreadPoolExecutor(len(clients)) as threads:
+            list(threads.map(lambda client: write(client, running.bootstrap, directory.with_name(f"{client}.log")), clients))
         lines = manifest.read_back(running.bootstrap, topics_of())
         with gzip.open(manifest_path, "wt") as file:
             file.write("".join(line + "\n" for line in lines))
@@ -49,6 +48,13 @@ def make(directory):
     finally:
         running.kill()
     return manifest_path
+
+
+def write(client, bootstrap, log_path):
+    """One client fills its topics."""
+    with Driver(client, log_path) as driver:
+        for topic in topics_of(client):
+            driver.ask(step="write", bootstrap=bootstrap, topic=topic, records=records_of(topic), settle_seconds=KAFKA_SETTLE_SECONDS)
 
 
 def topics_of(client=None):

@@ -1,10 +1,12 @@
 """How the steps of `kafka_tools.py` run one of Kafka's command-line tools and say what they expected of it."""
 
+import re
 import subprocess
 
 import tools
 
 TOOLS = "org.apache.kafka.tools."
+CONSUMER_SILENCE_MS_MAX = 30_000
 ALONE_SECONDS_MAX = 120
 
 
@@ -36,6 +38,19 @@ class Tools:
         if code != expect_code:
             raise ToolFailed(f"{tool}: exit code expected {expect_code}, came {code}: {printed[-800:]}")
         return printed
+
+    def offsets(self, topic, time):
+        """Partition → offset, as GetOffsetShell tells them."""
+        printed = self.run("GetOffsetShell", "--topic-partitions", topic, "--time", time)
+        return {int(partition): int(offset) for partition, offset in re.findall(rf"^{re.escape(topic)}:(\d+):(\d+)$", printed, re.M)}
+
+    def consume(self, topic, partition, *arguments):
+        """What ConsoleConsumer prints of all records of a partition. It ends with the last one, without waiting for more."""
+        first, end = (self.offsets(topic, time)[partition] for time in ("earliest", "latest"))
+        if first == end:
+            return "Processed a total of 0 messages"
+        bounds = ("--offset", "earliest", "--max-messages", end - first, "--timeout-ms", CONSUMER_SILENCE_MS_MAX)
+        return self.run("consumer.ConsoleConsumer", "--topic", topic, "--partition", partition, *bounds, *arguments)
 
     def run_alone(self, tool, *arguments):
         """The same in a JVM of its own, for a tool whose last word is said when its JVM ends. Only standard output is returned."""

@@ -70,10 +70,7 @@ def console_producer_and_consumer(tools):
     seen = []
     for partition in range(PARTITIONS):
         properties = [f"print.{what}=true" for what in ("key", "headers", "offset", "partition", "timestamp")]
-        arguments = ["--topic", "tools", "--partition", partition, "--offset", "earliest", "--timeout-ms", "2000"]
-        for one in properties:
-            arguments += ["--formatter-property", one]
-        printed = tools.run("consumer.ConsoleConsumer", *arguments)
+        printed = tools.consume("tools", partition, *(part for one in properties for part in ("--formatter-property", one)))
         pattern = r"^CreateTime:(\d+)\tPartition:(\d+)\tOffset:(\d+)\th(\d+):(\w+),other:x\tkey-(\d+)\tvalue (\w+) (\d+)$"
         records = re.findall(pattern, printed, re.M)
         expect([int(record[2]) for record in records] == list(range(len(records))), "offsets without a gap", printed)
@@ -142,8 +139,7 @@ def delete_records(tools):
     expect(start == 4, "the log to begin at 4", str(start))
     start = delete(11, r"partition: tools-short-lived-0\s+error: .*OffsetOutOfRange")
     expect(start == 4, "the log to begin at 4 still", str(start))
-    arguments = ("--topic", "tools-short-lived", "--partition", "0", "--offset", "earliest", "--timeout-ms", "2000")
-    printed = tools.run("consumer.ConsoleConsumer", *arguments)
+    printed = tools.consume("tools-short-lived", 0)
     expect(re.findall(r"^\d$", printed, re.M) == list("456789"), "the records from 4 on", printed)
     start = delete(-1, r"partition: tools-short-lived-0\s+low_watermark: 10\b")
     expect(start == 10, "nothing to be left", str(start))

@@ -105,8 +105,7 @@ def move_partitions(tools):
     expect("replicas never share one" in printed, "two replicas on one host to be refused", printed)
     seen = []
     for partition in range(PARTITIONS):
-        printed = tools.run("consumer.ConsoleConsumer", "--topic", "changes", "--partition", partition, "--offset", "earliest", "--timeout-ms", "2000")
-        seen += re.findall(r"^\d+$", printed, re.M)
+        seen += re.findall(r"^\d+$", tools.consume("changes", partition), re.M)
     expect(sorted(map(int, seen)) == list(range(1000)), "each record once", f"{len(seen)} records")
     tools.run("TopicCommand", "--delete", "--topic", "changes")
 

@@ -3,8 +3,11 @@
 Usage: matrix.py [--broker pagewire|kafka] [--cores 0 --cores 0,1 …] [--advertise per-core --advertise per-node]
                  [--clients kcat,java,…] [--codecs none,zstd,…] [--records N] [--bootstrap HOST:PORT] [--keep]
 
+A variant is a number of cores and a way of advertising them. Every client writes every codec once for each number of cores: half of its
+codecs with the one way, half with the other, and for the next number of cores the halves change places. A codec that it does not
+write in a variant it reads there from another client. `share` holds that rule.
 Per variant: a fresh data directory, the broker, all clients at once (each creates its topics, fills them, reads them back),
-then reading across: Java reads everything, every other client reads one foreign topic per codec. Then the broker is stopped
+then reading across: Java reads everything, every other client reads one foreign topic per codec of the other half. Then the broker is stopped
 by SIGTERM, has to exit with 0, the log files are searched for the codec each producer asked for, and Kafka's dump tool reads
 every segment and index.
 Exits with 1 if anything failed; the last line is `N passed, N failed`, one count per client and codec and direction.
@@ -60,12 +63,24 @@ class Results:
                 print(f"  {client}: {limit}")
 
 
-def run_variant(name, bootstrap, drivers, options, results):
-    """All clients against one running broker."""
+def share(options, cores_at, advertise_at, ways):
+    """Client → the codecs that it writes in a variant: the variant's number of cores and way of advertising, each by its place; so many ways share them."""
+
+    def is_written(client_at, codec_at):
+        return (client_at + codec_at + cores_at) % ways == advertise_at
+
+    return {
+        client: [codec for codec_at, codec in enumerate(options.codecs) if is_written(client_at, codec_at)]
+        for client_at, client in enumerate(options.clients)
+    }
+
+
+def run_variant(name, bootstrap, drivers, options, results, written):
+    """All clients against one running broker; `written` is their share of it."""
     digests = {}
 
     def own_topics(client):
-        for codec in options.codecs:
+        for codec in written[client]:
             topic = recipe.topic_name(client, codec)
             for step in ("write", "read"):
                 settle = KAFKA_SETTLE_SECONDS if options.broker == "kafka" else 0
@@ -79,7 +94,7 @@ def run_variant(name, bootstrap, drivers, options, results):
                     results.add(name, client, step, codec, str(failure))
 
     def foreign_topics(client):
-        for topic in foreign_topics_of(client, options.clients, options.codecs):
+        for topic in foreign_topics_of(client, options, written):
             codec = recipe.codec_of(topic)
             try:
                 answer = drivers[client].ask(step="read", bootstrap=bootstrap, topic=topic, records=options.records)
@@ -94,18 +109,25 @@ def run_variant(name, bootstrap, drivers, options, results):
         list(threads.map(foreign_topics, options.clients))
 
 
-def foreign_topics_of(client, clients, codecs):
-    """Java reads all; another client reads, for the codec at place k, the topic of the k-th client after itself."""
+def foreign_topics_of(client, options, written):
+    """Java reads all; another client, for each codec that is not its own here, the topic of one other client, for the codec at place k from the k-th on."""
     if client == "java":
-        return [recipe.topic_name(writer, codec) for codec in codecs for writer in clients if writer != client]
-    place = clients.index(client)
-    others = clients[place + 1 :] + clients[:place]
-    return [recipe.topic_name(others[index % len(others)], codec) for index, codec in enumerate(codecs) if others]
+        return [recipe.topic_name(writer, codec) for writer, codecs in written.items() for codec in codecs if writer != client]
+    is_shared = any(codecs != options.codecs for codecs in written.values())
+    place = options.clients.index(client)
+    topics = []
+    for codec_at, codec in enumerate(options.codecs):
+        if is_shared and codec in written[client]:
+            continue
+        others = options.clients[place + 1 :] + options.clients[:place]
+        turned = [others[(codec_at + step) % len(others)] for step in range(len(others))]
+        topics += [recipe.topic_name(writer, codec) for writer in turned if codec in written[writer]][:1]
+    return topics
 
 
-def check_stored_codecs(name, data_dir, options, results):
-    for client in options.clients:
-        for codec in options.codecs:
+def check_stored_codecs(name, data_dir, options, results, written):
+    for client, codecs in written.items():
+        for codec in codecs:
             complaint = stored_batches.codec_complaint(data_dir, recipe.topic_name(client, codec), codec, options.records)
             results.add(name, client, "stored", codec, complaint or 0.0)
 
@@ -120,11 +142,17 @@ def check_dump(name, data_dir, drivers, results):
 
 
 def run_all(options, scratch, drivers, results):
+    everything = share(options, 0, 0, 1)
     if options.bootstrap:
-        run_variant(options.bootstrap, options.bootstrap, drivers, options, results)
+        run_variant(options.bootstrap, options.bootstrap, drivers, options, results, everything)
         return
-    variants = [(cores, advertise) for cores in options.cores for advertise in options.advertise]
-    for cores, advertise in [("-", "-")] if options.broker == "kafka" else variants:
+    ways = len(options.advertise)
+    variants = [
+        (cores, advertise, share(options, cores_at, advertise_at, ways))
+        for cores_at, cores in enumerate(options.cores)
+        for advertise_at, advertise in enumerate(options.advertise)
+    ]
+    for cores, advertise, written in [("-", "-", everything)] if options.broker == "kafka" else variants:
         name = "kafka" if options.broker == "kafka" else f"cores {cores} {advertise}"
         started = time.monotonic()
         data_dir = scratch / f"data-{cores.replace(',', '-')}-{advertise}"
@@ -134,11 +162,11 @@ def run_all(options, scratch, drivers, results):
             results.add(name, "broker", "start", "-", str(failure))
             continue
         try:
-            run_variant(name, running.bootstrap, drivers, options, results)
+            run_variant(name, running.bootstrap, drivers, options, results, written)
             cpu_seconds = running.cpu_seconds()
             stop_seconds = running.stop()
             results.add(name, "broker", "stop", "-", stop_seconds)
-            check_stored_codecs(name, data_dir, options, results)
+            check_stored_codecs(name, data_dir, options, results, written)
             check_dump(name, data_dir, drivers, results)
             print(f"{name}: {time.monotonic() - started:.1f} s, broker {cpu_seconds:.1f} CPU s, stop {stop_seconds:.1f} s", flush=True)
         except (broker.BrokerFailed, OSError) as failure:
