@@ -49,7 +49,7 @@ pub const QUOTA_EXCHANGE_MS: u64 = 100;
 /// The most a fetch answer carries, Kafka's `fetch.max.bytes` of a broker.
 pub const FETCH_RESPONSE_BYTES_MAX: usize = 55 * 1024 * 1024;
 /// Ranges below this are copied, larger ones spliced.
-pub const SPLICE_BYTES_MIN: usize = 64 * 1024;
+pub const SPLICE_BYTES_MIN: usize = 32 * 1024;
 /// One splice call moves at most this much.
 pub const SPLICE_QUANTUM_BYTES: usize = 512 * 1024;
 /// What one compressed batch may grow to when it is checked.
