@@ -2,7 +2,7 @@
 # What scripts/bench needs before it measures; sourced by it.
 
 # What rows keep on the disk at the same time: Apache Kafka's segments wait for their deletion in `sustained`.
-BENCH_DATA_GIB=32
+BENCH_DATA_GIB=20
 
 # bench_fail WORDS…: what is missing, and what to do.
 bench_fail() {

@@ -20,7 +20,7 @@ const SECONDS: f64 = 600.0;
 const WARM_UP_REQUESTS: u64 = 8_000;
 /// Written to learn what the disk takes.
 const PROBE_BYTES: u64 = 8 * GIB;
-const SETTINGS: &[(&str, &str)] = &[("retention.bytes", "12884901888"), ("segment.bytes", "536870912"), ("file.delete.delay.ms", "1000")];
+const SETTINGS: &[(&str, &str)] = &[("retention.bytes", "8589934592"), ("segment.bytes", "536870912"), ("file.delete.delay.ms", "1000")];
 
 /// Requests per second that are half of what the disk takes.
 pub fn rate(host: &Host, size: u64) -> io::Result<f64> {
