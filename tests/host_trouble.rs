@@ -263,13 +263,12 @@ fn records_that_were_deleted_stay_deleted_when_their_log_cannot_be_opened() {
         // A crash comes before the first checkpoint of the others.
         assert_eq!(lines.len(), if was_killed { 2 } else { 4 }, "{lines:?}");
 
-        // A folder where the file was: it cannot be opened.
-        let log = |topic: &str| data_dir.path().join(format!("{topic}-0/00000000000000000000.log"));
+        // A file where the folder was: nothing of it can be opened.
+        let folder = |topic: &str| data_dir.path().join(format!("{topic}-0"));
         let aside = data_dir.path().join("aside");
-        std::fs::rename(log("sick"), &aside).unwrap();
-        std::fs::create_dir(log("sick")).unwrap();
-        std::fs::remove_file(log("remade")).unwrap();
-        std::fs::create_dir(log("remade")).unwrap();
+        std::fs::rename(folder("sick"), &aside).unwrap();
+        std::fs::remove_dir_all(folder("remade")).unwrap();
+        ["sick", "remade"].iter().for_each(|topic| std::fs::write(folder(topic), "").unwrap());
         broker.start_again(&[]);
         let said = broker.said();
         assert!(said.contains("sick-0 stays offline") && said.contains("remade-0 stays offline"), "{said}");
@@ -286,8 +285,8 @@ fn records_that_were_deleted_stay_deleted_when_their_log_cannot_be_opened() {
         assert_eq!(broker.terminate().status.code(), FAILED, "a log was not closed");
         assert_eq!(checkpoint_lines(data_dir.path(), "sick"), lines);
 
-        std::fs::remove_dir(log("sick")).unwrap();
-        std::fs::rename(&aside, log("sick")).unwrap();
+        std::fs::remove_file(folder("sick")).unwrap();
+        std::fs::rename(&aside, folder("sick")).unwrap();
         broker.start_again(&[]);
         let mut connection = broker.connect(0);
         for (topic, start, end) in [("sick", 3, 5), ("sound", 4, 5), ("remade", 0, 4)] {

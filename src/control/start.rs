@@ -255,7 +255,7 @@ fn unknown_topics(image: &MetadataImage, found: Vec<PartitionFolder>) -> Vec<Ado
 }
 
 /// One partition's log with what opening it came to, or why it stays closed.
-type Opened = Result<(CoreId, partitions::Opened), Unopened>;
+type Opened = Result<(CoreId, partitions::Opened), Box<Unopened>>;
 
 /// Opens every partition's log, on `options.threads` threads. One that cannot be opened stays offline alone.
 ///
@@ -284,7 +284,7 @@ fn open_all(
         logs_open.fetch_add(1, Ordering::Relaxed);
         opened.map(|opened| (partition.core, opened)).map_err(|error| {
             let why = format!("{}-{index} stays offline: {error}", topic.name);
-            Unopened { topic_id: topic.id, checkpoint, why }
+            Box::new(Unopened { topic_id: topic.id, checkpoint, why })
         })
     };
     let show_progress = || {
@@ -310,7 +310,7 @@ fn open_all(
                     summary.noteworthy.push(report.to_string());
                 }
             }
-            Err(unopened) => summary.unopened.push(unopened),
+            Err(unopened) => summary.unopened.push(*unopened),
         }
     }
     partitions::make_durable(&options.data_dir, &unsynced)?;
