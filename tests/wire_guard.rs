@@ -283,7 +283,7 @@ fn sample(api_key: i16, version: i16) -> Vec<u8> {
             bytes(AlterClientQuotasRequest::default().with_entries(vec![entry; 2]), version)
         }
         50 => {
-            let user = UserName::default().with_name(text("user").into());
+            let user = UserName::default().with_name(text("user"));
             bytes(DescribeUserScramCredentialsRequest::default().with_users(Some(vec![user; 3])), version)
         }
         60 => bytes(DescribeClusterRequest::default(), version),
