@@ -44,11 +44,11 @@ stage_unit() {
 }
 
 stage_benchmarks() {
-    cargo clippy --package pagewire-floor --package pagewire-compare --all-targets --quiet -- -D warnings \
+    cargo clippy --package pagewire-floor --package pagewire-compare --package pagewire-plot --all-targets --quiet -- -D warnings \
         -A clippy::disallowed_methods -A clippy::disallowed_types
     # The comparison starts the programs that it finds beside its own.
     cargo build --quiet --package pagewire --package pagewire-floor --bins
-    timeout 600 cargo test --quiet --package pagewire-floor --package pagewire-compare
+    timeout 600 cargo test --quiet --package pagewire-floor --package pagewire-compare --package pagewire-plot
 }
 
 stage_build() {

@@ -29,7 +29,8 @@ impl Machine {
         Machine {
             kernel: read("/proc/sys/kernel/osrelease"),
             processor: field(&processors, "model name"),
-            processors: std::thread::available_parallelism().map_or(0, usize::from),
+            // Not those of this process, which keeps off the servers' processor.
+            processors: processors.lines().filter(|line| line.starts_with("processor")).count(),
             memory: field(&read("/proc/meminfo"), "MemTotal"),
             governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             clock_source: read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),

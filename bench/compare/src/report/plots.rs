@@ -57,7 +57,7 @@ pub fn of_figure(comparison: &Comparison, row: &str, figure: &str) -> BarChart {
         let limits = if runs.contestant == OURS { limits.clone() } else { Vec::new() };
         Some(Bar { limits, ..bar(&runs.contestant, spread, factor) })
     });
-    BarChart { title: figure.into(), axis, groups: vec![Group { name: String::new(), bars: bars.collect() }] }
+    BarChart { title: axis.title.clone(), axis, groups: vec![Group { name: String::new(), bars: bars.collect() }] }
 }
 
 /// The figures of a row that have a chart: those with a bar, and the latencies. All of them stand in the table.
@@ -135,7 +135,7 @@ pub fn files(comparison: &Comparison) -> Vec<(String, String)> {
     for row in comparison.rows() {
         for figure in figures(comparison, row) {
             let mut chart = of_figure(comparison, row, &figure);
-            chart.title = format!("{}: {figure}", comparison.title(row));
+            chart.title = format!("{}: {}", comparison.title(row), chart.title);
             files.push((format!("{row}-{}.svg", file_name(&figure)), chart.draw(WIDE).file()));
         }
     }
