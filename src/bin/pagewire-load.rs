@@ -9,7 +9,8 @@ use pagewire::admin::completions::completions;
 use pagewire::io::directory::replace_atomically;
 use pagewire::load::arguments::{Arguments, Command, OutputArguments, SelfCheck};
 use pagewire::load::outcome::{NobodyObserves, RunOutcome};
-use pagewire::load::{histogram_files, report, run, verify};
+use pagewire::load::report::{self, summary::Summary};
+use pagewire::load::{run, verify};
 
 // Batches and answers of megabytes come and go; the system's allocator would map and unmap them each time.
 #[global_allocator]
@@ -21,6 +22,12 @@ fn main() -> ExitCode {
         Some(Command::Completions { shell }) => {
             return match print(&completions(*shell, Arguments::command())) {
                 Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error),
+            };
+        }
+        Some(Command::Report(arguments)) => {
+            return match report::read(&arguments.outcome).and_then(|outcome| publish(outcome, &arguments.output)) {
+                Ok(_) => ExitCode::SUCCESS,
                 Err(error) => fail(&error),
             };
         }
@@ -58,18 +65,23 @@ fn fail(error: &str) -> ExitCode {
 
 /// Prints and writes the outcome, and returns it.
 fn publish(outcome: RunOutcome, output: &OutputArguments) -> Result<RunOutcome, String> {
+    let summary = Summary::of(&outcome).map_err(|error| error.to_string())?;
     if let Some(directory) = &output.histograms_dir {
-        let written = histogram_files::write_all(directory, &outcome);
+        let written = report::files::write_all(directory, &outcome);
         written.map_err(|error| format!("--histograms-dir {}: {error}", directory.display()))?;
     }
+    if let Some(directory) = &output.output {
+        report::write(directory, &outcome, &summary)?;
+    }
     let json = || serde_json::to_string_pretty(&outcome).map_err(|error| error.to_string());
+    let text = || report::text::text(&summary);
     match &output.json {
         Some(path) if path.as_os_str() == "-" => print(&(json()? + "\n"))?,
         Some(path) => {
             replace_atomically(path, (json()? + "\n").as_bytes(), false).map_err(|error| format!("--json {}: {error}", path.display()))?;
-            print(&report::to_text(&outcome))?;
+            print(&text())?;
         }
-        None => print(&report::to_text(&outcome))?,
+        None => print(&text())?,
     }
     Ok(outcome)
 }

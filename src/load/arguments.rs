@@ -29,6 +29,8 @@ pub struct Arguments {
 pub enum Command {
     /// Read everything back from offset 0 and compare it with what a journal says was acknowledged
     Verify(VerifyArguments),
+    /// Make tables, page and files anew from the outcome.json that --output wrote
+    Report(ReportArguments),
     /// Print what makes a shell complete the words of this command line; `pagewire completions --help` says where to put it
     Completions { shell: Shell },
 }
@@ -343,15 +345,27 @@ pub struct RunArguments {
 
 #[derive(Clone, Debug, Args)]
 pub struct OutputArguments {
-    /// Write the report as JSON; - for standard output, in place of the table
+    /// Write everything: a page with plots (report.html), all data (outcome.json), figures (summary.json), .hgrm files and interval logs
+    #[arg(long, value_name = "DIR", help_heading = "Results")]
+    pub output: Option<PathBuf>,
+    /// Write the outcome as JSON; - for standard output, in place of the table
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub json: Option<PathBuf>,
-    /// Write the latency distributions as .hgrm files
+    /// Write the latency distributions as .hgrm files, and their intervals as .hlog files for HistogramLogAnalyzer
     #[arg(long, value_name = "DIR", help_heading = "Results")]
     pub histograms_dir: Option<PathBuf>,
     /// No progress line
     #[arg(long, short, help_heading = "Results")]
     pub quiet: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ReportArguments {
+    /// The file, from this program's own version
+    #[arg(value_name = "outcome.json")]
+    pub outcome: PathBuf,
+    #[command(flatten)]
+    pub output: OutputArguments,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -163,7 +163,7 @@ impl<'a> Lead<'a> {
                 }
             }
             self.take_slices(&mut collector);
-            progress.draw(monotonic_ns().saturating_sub(start_ns) / 1_000_000, &self.counters);
+            progress.draw(monotonic_ns().saturating_sub(start_ns) / 1_000_000, &self.counters, collector.intervals.last());
         }
         let ended_ns = monotonic_ns();
         let steal_share = steal_share.or_else(|| steal_since(ticks));

@@ -8,7 +8,7 @@
 //! | sending | `lane` → `producer`, `producer_connection`, `stall`; `message`, `keys`, `filler`, `batch_writer`, `produce_request` |
 //! | receiving | `consumer`; `fetch_request`, `batch_reader` → `checker` |
 //! | connections that come and go | `churn` |
-//! | what was found | `statistics` → `recorder` → `collector`; `checker`, `journal` → `outcome`, `distribution` → `report`, `histogram_files` |
+//! | what was found | `statistics` → `recorder` → `collector`; `checker`, `journal` → `outcome`, `distribution` → `report` |
 //! | whether it holds | `self_check`, `environment` |
 //! | talking to brokers | `connection`, `cluster`, `live_cluster`, `peer_error` |
 //!
@@ -32,7 +32,6 @@ pub mod distribution;
 pub mod environment;
 pub mod fetch_request;
 pub mod filler;
-pub mod histogram_files;
 pub mod identity;
 pub mod interrupt;
 pub mod journal;

@@ -69,7 +69,7 @@ pub async fn verify(arguments: &VerifyArguments, command_line: Vec<String>) -> R
     let mut statistics = Statistics::default();
     while team.count(reached) < team.consumers && monotonic_ns() < deadline_ns {
         team.wait_for(reached, team.consumers, Some(DRAW_EVERY.min(Duration::from_secs_f64(arguments.timeout)))).await;
-        progress.draw(0, &counters);
+        progress.draw(0, &counters, None);
     }
     let is_undrained = team.count(reached) < team.consumers;
     phase.send_replace(Phase::Stop);

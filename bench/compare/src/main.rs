@@ -8,7 +8,7 @@
 //! | `memory` | memory that is in use, so that the host is not what is measured |
 //! | `sample` | what one run came to; medians and spread of several |
 //! | `bars` | what each row must reach |
-//! | `report` | the table, and everything as JSON |
+//! | `report` | tables, page and pictures, and everything as JSON |
 
 mod bars;
 mod contestant;
@@ -59,6 +59,9 @@ struct Arguments {
     /// Name the rows and end
     #[arg(long)]
     list: bool,
+    /// Measure nothing: make page and pictures anew from a results.json, beside it
+    #[arg(long, value_name = "FILE")]
+    page_from: Option<PathBuf>,
     /// Measure on memory as it is; fresh memory costs the host's time
     #[arg(long)]
     skip_filling_memory: bool,
@@ -69,6 +72,9 @@ fn main() -> io::Result<()> {
     if arguments.list {
         Row::ALL.iter().for_each(|row| println!("{:<19} {}", row.name(), row.title()));
         return Ok(());
+    }
+    if let Some(results_json) = &arguments.page_from {
+        return report::page_from(results_json);
     }
     let rows = chosen(&arguments.rows)?;
     std::fs::create_dir_all(&arguments.output)?;

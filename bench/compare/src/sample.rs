@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use pagewire_plot::spread::Spread;
 use serde::Serialize;
 
 use crate::contestant::Contestant;
@@ -122,26 +123,6 @@ impl Sample {
     }
 }
 
-/// The middle of several runs and how far they lie apart.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Spread {
-    pub median: f64,
-    pub least: f64,
-    pub most: f64,
-}
-
-impl Spread {
-    /// `None` of nothing.
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
-        let mut values: Vec<f64> = values.into_iter().collect();
-        values.sort_by(f64::total_cmp);
-        let (least, most) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
-        Some(Spread { median, least, most })
-    }
-}
-
 /// Every run, by row and contestant, in the order in which they were made.
 #[derive(Default)]
 pub struct Results {
@@ -172,17 +153,5 @@ impl Results {
         let runs = |(row, contestant): (Row, Contestant)| Some(self.runs.get(&row)?.get(&contestant)?.iter());
         let pairs = runs(ours)?.zip(runs(theirs)?);
         Spread::of(pairs.filter_map(|(ours, theirs)| Some(ours.figure(figure)? / theirs.figure(figure)?)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_stands_in_the_middle() {
-        assert_eq!(Spread::of([]), None);
-        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, least: 1.0, most: 3.0 }));
-        assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]), Some(Spread { median: 2.5, least: 1.0, most: 4.0 }));
     }
 }

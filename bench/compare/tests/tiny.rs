@@ -26,6 +26,26 @@ fn every_row_runs_and_is_judged() {
     // Without Apache Kafka its tools have nothing to run with.
     assert_eq!(rows.len(), 19, "{rows:?}");
     assert!(results["verdicts"].as_array().unwrap().len() > 5, "{}", results["verdicts"]);
+    check_page(output.path(), &rows);
+}
+
+/// The page and the pictures are well-formed, name every row, say that a reduced run shows nothing, and come out the same from the JSON.
+fn check_page(output: &Path, rows: &std::collections::BTreeSet<&str>) {
+    let page = std::fs::read_to_string(output.join("results.html")).unwrap();
+    let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
+    let document = roxmltree::Document::parse_with_options(&page, options).unwrap();
+    let cells: Vec<&str> = document.descendants().filter(|node| node.has_tag_name("th")).filter_map(|node| node.text()).collect();
+    assert!(rows.iter().all(|row| cells.contains(row)), "{cells:?}");
+    assert!(page.contains("INVALID: a reduced run"));
+    let mut pictures = 0;
+    for picture in std::fs::read_dir(output.join("plots")).unwrap() {
+        roxmltree::Document::parse(&std::fs::read_to_string(picture.unwrap().path()).unwrap()).unwrap();
+        pictures += 1;
+    }
+    assert!(pictures > rows.len(), "{pictures}");
+    let again = Command::new(env!("CARGO_BIN_EXE_pagewire-compare")).arg("--page-from").arg(output.join("results.json")).output().unwrap();
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    assert_eq!(std::fs::read_to_string(output.join("results.html")).unwrap(), page);
 }
 
 fn free_port() -> u16 {
