@@ -50,8 +50,7 @@ mod tests {
             let mut before = 0;
             (0..20_000).map(move |_| {
                 let at = arrivals.next_ns();
-                let gap = (at - std::mem::replace(&mut before, at)) as f64 / 1000.0 - 1.0;
-                gap
+                (at - std::mem::replace(&mut before, at)) as f64 / 1000.0 - 1.0
             })
         };
         // Each has variance 1, so the mean of the products has a standard deviation of 0.007.

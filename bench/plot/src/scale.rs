@@ -146,7 +146,7 @@ impl Fitted {
         }
         for nine in 1..=nines {
             let value = 1.0 - 10f64.powi(-nine);
-            let label = if nine as usize % every == 0 { axis.unit.tick(value, 0.0) } else { String::new() };
+            let label = if (nine as usize).is_multiple_of(every) { axis.unit.tick(value, 0.0) } else { String::new() };
             ticks.push(Tick { value, label });
         }
         Fitted { scale: axis.scale, low: 0.0, high, ticks: ticks.into_iter().filter(|tick| tick.value <= high).collect() }

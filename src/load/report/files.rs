@@ -15,8 +15,11 @@ use crate::io::directory;
 use crate::load::distribution::{Distribution, NotAHistogram};
 use crate::load::outcome::{Flow, Role, RunOutcome, Step};
 
+/// One of a flow's distributions.
+type Kind = fn(&Flow) -> &Distribution;
+
 /// The distributions of a flow, by the name in the JSON.
-const KINDS: [(&str, fn(&Flow) -> &Distribution); 3] =
+const KINDS: [(&str, Kind); 3] =
     [("from_intended", |flow| &flow.from_intended), ("from_sent", |flow| &flow.from_sent), ("round_trips", |flow| &flow.round_trips)];
 
 /// Nanoseconds of a millisecond: the largest values stand in milliseconds in an interval log, for people who look into it.
