@@ -135,25 +135,6 @@ def upgrade(run, chance, members_max):
     run.finish()
 
 
-def upgrade_storm(run, chance, members_max):
-    """The same there and back with cooperative members, of which some crash, a broker that is killed on the way, and no rest in between."""
-    for _ in range(members_max):
-        run.join(protocol="cooperative")
-    run.wait_until_balanced()
-    for protocol in ("consumer", "cooperative"):
-        ways = [run.crash] + [chance.choice((run.leave, run.crash)) for _ in range(members_max - 1)]
-        chance.shuffle(ways)
-        killed_behind = chance.randrange(members_max)
-        for number, member in enumerate(chance.sample(run.alive(), members_max)):
-            ways[number](member)
-            run.join(protocol=protocol)
-            if number == killed_behind:
-                run.restart_broker(cleanly=False)
-            run.pause(chance.uniform(0.1, 2.0))
-        run.wait_until_balanced()
-    run.finish()
-
-
 def latest(run, chance, members_max):
     """auto.offset.reset=latest: what was there before is not read, what comes is."""
     run.wait_until(lambda: all(run.ends().values()), "records in every partition before the group begins")
@@ -170,7 +151,7 @@ def latest(run, chance, members_max):
     run.finish(begins=first)
 
 
-SCENARIOS = {"storm": storm, "gentle": gentle, "cooperative": cooperative, "static": static, "unnoticed": unnoticed, "upgrade": upgrade, "upgrade-storm": upgrade_storm, "latest": latest}
+SCENARIOS = {"storm": storm, "gentle": gentle, "cooperative": cooperative, "static": static, "unnoticed": unnoticed, "upgrade": upgrade, "latest": latest}
 
 # client, protocol, scenario, members in scripts/test
 CASES = (
@@ -204,8 +185,6 @@ CASES = (
     ("confluent-kafka", "consumer", "unnoticed", 3),
     ("confluent-kafka", "consumer", "upgrade", 3),
     ("java", "consumer", "upgrade", 3),
-    ("confluent-kafka", "consumer", "upgrade-storm", 4),
-    ("java", "consumer", "upgrade-storm", 3),
 )
 CONSUMER_GROUP_HEARTBEAT = 68
 
