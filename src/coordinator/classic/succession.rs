@@ -3,8 +3,6 @@
 //! Invariants: only members whose subscriptions and assignments can be read go over, for the other machine must know what each
 //! of them has; those that come back have the assignment that they had there until they have rejoined.
 
-use std::collections::BTreeSet;
-
 use super::group::ClassicGroup;
 use super::join;
 use super::member::Member;
@@ -13,7 +11,6 @@ use super::write::PendingWrite;
 use crate::base::ErrorCode;
 use crate::coordinator::config::GroupConfig;
 use crate::coordinator::consumer::migration::MigratingMember;
-use crate::coordinator::consumer::record::TopicPartitions;
 use crate::coordinator::consumer::topics::Topics;
 use crate::coordinator::conversion::{Inheritance, busy};
 use crate::coordinator::effect::{Refusal, Response, Turn};
@@ -91,7 +88,6 @@ impl ClassicGroup {
             return Err(refuse(""));
         }
         let Some(protocol) = &self.protocol_name else { return Err(busy()) };
-        let mut owned = Vec::new();
         let migrating = self.membership.iter().map(|member| {
             let malformed = || refuse(" and cannot become one: the embedded consumer protocol is malformed");
             let subscription = read_subscription(&member.metadata(protocol)).ok_or_else(malformed)?;
@@ -100,7 +96,6 @@ impl ClassicGroup {
                 true => return Err(busy()),
                 false => read_assignment(&member.assignment).ok_or_else(malformed)?,
             };
-            owned.push(identified(&subscription.owned, topics));
             Ok(MigratingMember {
                 id: member.id.clone(),
                 instance_id: member.group_instance_id.clone(),
@@ -114,9 +109,7 @@ impl ClassicGroup {
                 assigned: identified(&assigned, topics),
             })
         });
-        let mut migrating = migrating.collect::<Result<Vec<_>, _>>()?;
-        keep_owned(&mut migrating, owned);
-        Ok(migrating)
+        migrating.collect()
     }
 
     /// Whoever waits at the barrier or for an assignment shall rejoin: the group they wait for is no more.
@@ -156,17 +149,5 @@ impl ClassicGroup {
             _ => unreachable!("a group whose record is being written stays as it is"),
         });
         Inheritance { offsets: self.offsets, tombstones, writes: writes.collect(), next_write: self.next_write }
-    }
-}
-
-/// A cooperative member may still read what it had and was not given again: until it says otherwise that stays its own, unless somebody else was given it.
-/// Kafka does not look at this; there such a partition may have two readers for a moment.
-fn keep_owned(members: &mut [MigratingMember], owned: Vec<TopicPartitions>) {
-    let pairs = |of: &TopicPartitions| of.iter().flat_map(|(topic, some)| some.iter().map(|one| (*topic, *one))).collect::<Vec<_>>();
-    let mut given: BTreeSet<_> = members.iter().flat_map(|member| pairs(&member.assigned)).collect();
-    for (member, owned) in members.iter_mut().zip(owned) {
-        for (topic, partition) in pairs(&owned).into_iter().filter(|pair| given.insert(*pair)) {
-            member.assigned.entry(topic).or_default().insert(partition);
-        }
     }
 }

@@ -1,6 +1,5 @@
 //! Random histories of groups whose clients come in either protocol, so that the group goes over and back, with a log that is slow
-//! or fails, and a broker that restarts. Some clients are static members; those of the classic protocol are eager or cooperative, in
-//! one group: an assignor that hands out nothing that another one still has serves both. Seeded: a failure names its seed.
+//! or fails, and a broker that restarts. Seeded: a failure names its seed.
 //!
 //! What must hold: no partition is read by two clients at once, whatever the group is; whoever goes on is brought to rest with
 //! every partition read; when all fall silent, nobody is left.
@@ -11,9 +10,9 @@ use super::history_tests::Random;
 use super::scenario::{Stage, joining, of_t, text};
 use crate::base::ErrorCode;
 use crate::coordinator::effect::{JoinResponse, Response};
-use crate::coordinator::embedded_protocol::{NamedPartitions, encode_subscription, read_assignment, read_subscription};
+use crate::coordinator::embedded_protocol::{encode_subscription, read_assignment};
 use crate::coordinator::event::{ConsumerHeartbeatRequest, Event, HeartbeatRequest, JoinRequest, LeavingMember, Protocol, SyncRequest};
-use crate::coordinator::{GroupInstanceId, MemberId, RequestToken};
+use crate::coordinator::{MemberId, RequestToken};
 
 const SEEDS: u64 = 150;
 const STEPS: usize = 400;
@@ -22,12 +21,9 @@ const PARTITIONS: i32 = 6;
 
 #[derive(Default)]
 struct Client {
-    instance: Option<GroupInstanceId>,
     starts: u32,
     is_running: bool,
     speaks_classic: bool,
-    /// Of the classic protocol: it keeps what it has while it rejoins (KIP-429).
-    is_cooperative: bool,
     id: MemberId,
     epoch: i32,
     owned: BTreeSet<i32>,
@@ -65,11 +61,7 @@ impl History {
         let mut stage = Stage::new();
         stage.set_topic("t", 1, PARTITIONS);
         let random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        let client = |number: usize| {
-            let instance = number.is_multiple_of(3).then(|| GroupInstanceId::new(&format!("instance-{number}")).unwrap());
-            Client { instance, ..Client::default() }
-        };
-        History { random, stage, clients: (0..CLIENTS).map(client).collect(), went_over: 0, came_back: 0 }
+        History { random, stage, clients: (0..CLIENTS).map(|_| Client::default()).collect(), went_over: 0, came_back: 0 }
     }
 
     fn is_consumer(&self) -> Option<bool> {
@@ -154,31 +146,26 @@ impl History {
     fn start(&mut self, number: usize) {
         // Mostly one protocol at a time, so that the last of one kind does go.
         let speaks_classic = if self.random.one_in(4) { self.random.one_in(2) } else { (self.stage.now_ms / 60_000) % 2 == 0 };
-        let is_cooperative = self.random.one_in(2);
         let client = &mut self.clients[number];
         client.give_up();
         client.starts += 1;
-        (client.is_running, client.speaks_classic, client.is_cooperative) = (true, speaks_classic, is_cooperative);
+        (client.is_running, client.speaks_classic) = (true, speaks_classic);
         client.id = match speaks_classic {
             true => MemberId::empty(),
             false => MemberId::new(&format!("member-{number}-{}", client.starts)).unwrap(),
         };
     }
 
-    /// A static member mostly goes for a while only: in the classic protocol without a word.
     fn leave(&mut self, number: usize) {
-        let goes_for_good = self.clients[number].instance.is_none() || self.random.one_in(3);
         let client = &mut self.clients[number];
-        let (id, instance, speaks_classic, is_member) =
-            (client.id.clone(), client.instance.clone(), client.speaks_classic, client.epoch > 0);
+        let (id, speaks_classic, is_member) = (client.id.clone(), client.speaks_classic, client.epoch > 0);
         client.forget();
         client.is_running = false;
         let token = self.stage.token();
-        if speaks_classic && is_member && goes_for_good {
-            self.stage.step(Event::Leave { token, members: vec![LeavingMember { member_id: id, group_instance_id: instance }] });
-        } else if !speaks_classic && is_member {
-            let member_epoch = if goes_for_good { -1 } else { -2 };
-            self.stage.send(ConsumerHeartbeatRequest { member_id: id, group_instance_id: instance, member_epoch, ..joining("") });
+        if speaks_classic && is_member {
+            self.stage.step(Event::Leave { token, members: vec![LeavingMember { member_id: id, group_instance_id: None }] });
+        } else if is_member {
+            self.stage.send(ConsumerHeartbeatRequest { member_id: id, member_epoch: -1, ..joining("") });
         }
     }
 
@@ -194,7 +181,6 @@ impl History {
         let request = ConsumerHeartbeatRequest {
             member_id: client.id.clone(),
             member_epoch: client.epoch,
-            group_instance_id: client.instance.clone(),
             rebalance_timeout_ms: 30_000,
             owned: Some(of_t(&owned)),
             ..joining("")
@@ -206,25 +192,22 @@ impl History {
         let token = self.stage.token();
         let client = &mut self.clients[number];
         if client.is_settled {
-            let (member_id, group_instance_id) = (client.id.clone(), client.instance.clone());
-            let request = HeartbeatRequest { member_id, group_instance_id, generation_id: client.epoch };
+            let request = HeartbeatRequest { member_id: client.id.clone(), group_instance_id: None, generation_id: client.epoch };
             self.stage.step(Event::Heartbeat { token, request });
             return token;
         }
+        // It gives up everything before it joins: an eager one.
         let member_id = client.id.clone();
-        if !client.is_cooperative {
-            client.give_up();
-        }
-        let owned: Vec<i32> = client.owned.iter().copied().collect();
+        client.give_up();
         let request = JoinRequest {
             member_id,
-            group_instance_id: client.instance.clone(),
+            group_instance_id: None,
             client_id: text("classic"),
             client_host: text("/127.0.0.1"),
             session_timeout_ms: 10_000,
             rebalance_timeout_ms: 30_000,
             protocol_type: text("consumer"),
-            protocols: vec![Protocol { name: text("range"), metadata: encode_subscription(1, &["t"], &[("t", owned)]) }],
+            protocols: vec![Protocol { name: text("range"), metadata: encode_subscription(1, &["t"], &[]) }],
             requires_known_member_id: false,
             supports_skipping_assignment: false,
             random_bytes: u128::from(token.0).to_be_bytes(),
@@ -243,19 +226,15 @@ impl History {
                 }
             }
             Response::ConsumerHeartbeat(Err(refusal)) => match refusal.error {
-                // The former life of a static member has yet to be missed.
-                ErrorCode::NotCoordinator | ErrorCode::CoordinatorLoadInProgress | ErrorCode::UnreleasedInstanceId => {}
-                ErrorCode::FencedMemberEpoch | ErrorCode::FencedInstanceId | ErrorCode::UnknownMemberId | ErrorCode::GroupIdNotFound => {
-                    client.forget()
-                }
+                ErrorCode::NotCoordinator | ErrorCode::CoordinatorLoadInProgress => {}
+                ErrorCode::FencedMemberEpoch | ErrorCode::UnknownMemberId | ErrorCode::GroupIdNotFound => client.forget(),
                 other => panic!("{other:?} came: {}", refusal.message),
             },
             Response::Join(answer) if answer.error.is_none() => self.sync(number, answer),
             Response::Sync(answer) if answer.error.is_none() => {
-                let assigned = numbers(read_assignment(&answer.assignment).unwrap_or_default());
-                // Who has given something up says so at once.
-                client.is_settled = client.owned.is_subset(&assigned);
-                client.owned = assigned;
+                let named = read_assignment(&answer.assignment).unwrap_or_default();
+                client.owned = named.into_iter().flat_map(|(_, partitions)| partitions).map(|partition| partition.0).collect();
+                client.is_settled = true;
             }
             Response::Heartbeat(ErrorCode::None) => {}
             Response::Join(JoinResponse { error, .. }) | Response::Heartbeat(error) => self.heed_error(number, error),
@@ -267,8 +246,7 @@ impl History {
     fn heed_error(&mut self, number: usize, error: ErrorCode) {
         let client = &mut self.clients[number];
         match error {
-            ErrorCode::UnknownMemberId | ErrorCode::FencedInstanceId => client.forget(),
-            ErrorCode::RebalanceInProgress if client.is_cooperative => client.is_settled = false,
+            ErrorCode::UnknownMemberId => client.forget(),
             ErrorCode::IllegalGeneration | ErrorCode::RebalanceInProgress => client.give_up(),
             ErrorCode::NotCoordinator | ErrorCode::CoordinatorLoadInProgress | ErrorCode::CoordinatorNotAvailable => {}
             other => panic!("{other:?} came"),
@@ -280,23 +258,17 @@ impl History {
         client.id = joined.member_id.clone();
         client.epoch = joined.generation_id;
         let count = joined.members.len() as i32;
-        let owned: BTreeMap<&MemberId, BTreeSet<i32>> = joined
-            .members
-            .iter()
-            .map(|member| (&member.member_id, read_subscription(&member.metadata).map_or_else(BTreeSet::new, |said| numbers(said.owned))))
-            .collect();
-        let is_anothers = |partition: &i32, id: &MemberId| owned.iter().any(|(other, owned)| *other != id && owned.contains(partition));
-        let assignments = owned.keys().zip(0..).map(|(id, place)| {
+        let assignments = joined.members.iter().zip(0..).map(|(member, place)| {
             let mut bytes = b"\0\x01\0\0\0\x01\0\x01t".to_vec();
-            let part: Vec<i32> = (0..PARTITIONS).filter(|one| one % count == place && !is_anothers(one, id)).collect();
+            let part: Vec<i32> = (0..PARTITIONS).filter(|partition| partition % count == place).collect();
             bytes.extend((part.len() as i32).to_be_bytes());
             part.iter().for_each(|partition| bytes.extend(partition.to_be_bytes()));
             bytes.extend((-1i32).to_be_bytes());
-            ((*id).clone(), bytes.into())
+            (member.member_id.clone(), bytes.into())
         });
         let request = SyncRequest {
             member_id: joined.member_id.clone(),
-            group_instance_id: self.clients[number].instance.clone(),
+            group_instance_id: None,
             generation_id: joined.generation_id,
             protocol_type: joined.protocol_type.clone(),
             protocol_name: joined.protocol_name.clone(),
@@ -350,10 +322,6 @@ impl History {
         self.stage.wait(200_000);
         assert_eq!(self.is_consumer(), None, "all are gone");
     }
-}
-
-fn numbers(named: NamedPartitions) -> BTreeSet<i32> {
-    named.into_iter().flat_map(|(_, partitions)| partitions).map(|partition| partition.0).collect()
 }
 
 #[test]
