@@ -8,7 +8,7 @@ use clap::{CommandFactory, Parser, error::ErrorKind};
 use pagewire::admin::completions::completions;
 use pagewire::io::directory::replace_atomically;
 use pagewire::load::arguments::{Arguments, Command, OutputArguments, SelfCheck};
-use pagewire::load::outcome::{NobodyObserves, RunOutcome};
+use pagewire::load::outcome::RunOutcome;
 use pagewire::load::report::{self, summary::Summary};
 use pagewire::load::{run, verify};
 
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match to_verify {
             Some(arguments) => verify::verify(arguments, command_line).await,
-            None => run::run(&arguments.run, command_line, &mut NobodyObserves).await,
+            None => run::run(&arguments.run, command_line).await,
         }
     });
     match outcome.map_err(|error| error.to_string()).and_then(|outcome| publish(outcome, output)) {

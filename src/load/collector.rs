@@ -40,8 +40,8 @@ impl Collector {
         }
     }
 
-    /// Takes a slice. Returns how many intervals are complete now that were not before: the last ones of `intervals`.
-    pub fn take(&mut self, slice: Slice) -> usize {
+    /// Takes a slice, and writes down the intervals that are complete with it.
+    pub fn take(&mut self, slice: Slice) {
         self.total.add(&slice.statistics);
         let (end_ns, sum) = self.pending.entry(slice.start_ns).or_insert((slice.end_ns, Statistics::default()));
         *end_ns = slice.end_ns.max(*end_ns);
@@ -49,19 +49,13 @@ impl Collector {
         self.reached_ns[slice.worker] = slice.end_ns;
         self.threads.extend(slice.last);
         let is_complete = self.is_complete();
-        let mut complete = 0;
         let all_have_ns = self.reached_ns.iter().copied().min().unwrap_or(0);
         while let Some(first) = self.pending.first_entry()
             && (first.get().0 <= all_have_ns || is_complete)
         {
             let (start_ns, (end_ns, statistics)) = first.remove_entry();
-            complete += usize::from(self.write_down(start_ns, end_ns, statistics));
+            self.write_down(start_ns, end_ns, statistics);
         }
-        complete
-    }
-
-    pub fn step_number(&self) -> u32 {
-        self.plan.number
     }
 
     /// Whether every worker has handed over its last slice.
@@ -69,8 +63,7 @@ impl Collector {
         self.threads.len() == self.reached_ns.len()
     }
 
-    /// Returns whether there was anything worth an interval.
-    fn write_down(&mut self, start_ns: u64, end_ns: u64, mut statistics: Statistics) -> bool {
+    fn write_down(&mut self, start_ns: u64, end_ns: u64, mut statistics: Statistics) {
         let is_warmup = end_ns <= self.plan.measure_from_ns;
         let (from, to) = match is_warmup {
             true => (std::mem::take(&mut statistics.measured), &mut self.carried),
@@ -80,7 +73,7 @@ impl Collector {
         let seen = if is_warmup { &statistics.warmup } else { &statistics.measured };
         // Behind the end of a step there is as a rule nothing but the wait for its last answers.
         if start_ns >= self.plan.end_ns && seen.is_empty() {
-            return false;
+            return;
         }
         let interval = Interval {
             start_ns,
@@ -93,7 +86,6 @@ impl Collector {
             troubles: statistics.troubles.clone(),
         };
         self.intervals.push(interval);
-        true
     }
 }
 
@@ -114,23 +106,30 @@ mod tests {
         Slice { worker, start_ns, end_ns, statistics, last: None }
     }
 
+    /// Hands a slice over, and counts the intervals that it makes complete.
+    fn completes(collector: &mut Collector, slice: Slice) -> usize {
+        let before = collector.intervals.len();
+        collector.take(slice);
+        collector.intervals.len() - before
+    }
+
     #[test]
     fn intervals_wait_for_all_workers_and_totals_are_merged() {
         let plan = StepPlan { number: 1, pace: Pace::AsFastAsPossible, start_ns: 0, measure_from_ns: 100, end_ns: 300 };
         let mut collector = Collector::new(plan, 5_000, 2);
         // Of the warm-up, but the thread cut late: one message of the measured part is in it.
-        assert_eq!(collector.take(slice(0, 0, 100, &[7])), 0);
-        assert_eq!(collector.take(slice(0, 100, 200, &[1, 1, 1])), 0, "the other worker is still in its warm-up");
-        assert_eq!(collector.take(slice(1, 0, 100, &[])), 1);
+        assert_eq!(completes(&mut collector, slice(0, 0, 100, &[7])), 0);
+        assert_eq!(completes(&mut collector, slice(0, 100, 200, &[1, 1, 1])), 0, "the other worker is still in its warm-up");
+        assert_eq!(completes(&mut collector, slice(1, 0, 100, &[])), 1);
         assert!(collector.intervals[0].is_warmup && collector.intervals[0].flows.iter().all(|flow| flow.messages == 0));
-        assert_eq!(collector.take(slice(1, 100, 200, &[1_000_000])), 1);
+        assert_eq!(completes(&mut collector, slice(1, 100, 200, &[1_000_000])), 1);
         let interval = &collector.intervals[1];
         let merged = interval.flows[0].from_intended.unpack().expect("ours");
         assert_eq!((merged.0.len(), merged.0.min()), (5, 1), "four of its own and the one that was carried");
         assert!(merged.0.max() >= 1_000_000 && !interval.is_warmup);
         for worker in 0..2 {
             let last = Slice { last: Some(ThreadUse::default()), ..slice(worker, 200, 310 + worker as u64, &[2]) };
-            assert_eq!(collector.take(last), worker);
+            assert_eq!(completes(&mut collector, last), worker);
         }
         assert!(collector.is_complete() && collector.intervals.len() == 3);
         let total = &collector.total.measured[&(Role::Producer, BrokerId(1))];

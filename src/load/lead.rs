@@ -16,7 +16,7 @@ use super::collector::Collector;
 use super::consumer::ReadAccount;
 use super::identity::StreamKey;
 use super::interrupt::Interrupt;
-use super::outcome::{Generator, Observer, Repetition, Role, Span, Step};
+use super::outcome::{Generator, Repetition, Role, Span, Step};
 use super::phase::{Counters, Event, Phase, Slice, StepPlan, Targets};
 use super::progress::{DRAW_EVERY, Progress};
 use super::run::RunError;
@@ -44,7 +44,6 @@ pub struct Lead<'a> {
     pub slices: mpsc::UnboundedReceiver<Slice>,
     pub counters: Arc<Counters>,
     pub interrupt: &'a mut Interrupt,
-    pub observer: &'a mut dyn Observer,
     /// Where a run that reads what is there now ends.
     pub fixed_targets: Option<Arc<Vec<i64>>>,
     targets_given: u32,
@@ -62,10 +61,9 @@ impl<'a> Lead<'a> {
         slices: mpsc::UnboundedReceiver<Slice>,
         counters: Arc<Counters>,
         interrupt: &'a mut Interrupt,
-        observer: &'a mut dyn Observer,
         fixed_targets: Option<Arc<Vec<i64>>>,
     ) -> Lead<'a> {
-        Lead { arguments, topics, image, number, team, phase, slices, counters, interrupt, observer, fixed_targets, targets_given: 0 }
+        Lead { arguments, topics, image, number, team, phase, slices, counters, interrupt, fixed_targets, targets_given: 0 }
     }
 
     /// The whole repetition. Workers are gone at its end.
@@ -82,7 +80,6 @@ impl<'a> Lead<'a> {
         {
             let (step, is_drained) = self.step(done.len() as u32 + 1, rate).await?;
             is_undrained = !is_drained;
-            self.observer.step_over(self.number, &step);
             done.push(step);
         }
         let last_wishes = self.arguments.produces() && self.arguments.acks.code() == 0 && self.arguments.consumes();
@@ -125,7 +122,6 @@ impl<'a> Lead<'a> {
             measure_from_ns: start_ns + arguments.warmup_ns(),
             end_ns: duration_ns.map_or(u64::MAX, |duration_ns| start_ns + duration_ns),
         };
-        self.observer.step_begins(self.number, number, &schedule, duration_ns);
         let mut collector = Collector::new(plan, start_wall_ms, self.team.workers());
         let fixed_targets = self.fixed_targets.clone().map(|offsets| self.numbered(offsets));
         let reached = fixed_targets.as_ref().map(|targets| Event::Reached(targets.number));
@@ -182,9 +178,7 @@ impl<'a> Lead<'a> {
     }
 
     fn take_slice(&mut self, collector: &mut Collector, slice: Slice) {
-        let complete = collector.take(slice);
-        let from = collector.intervals.len() - complete;
-        collector.intervals[from..].iter().for_each(|interval| self.observer.interval_over(self.number, collector.step_number(), interval));
+        collector.take(slice);
     }
 
     /// Asks for what is left of the step and waits until all of it is here.

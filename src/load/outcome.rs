@@ -151,12 +151,10 @@ pub enum Role {
     BackfillReader,
     /// Reads what arrives, not faster than it is told to.
     SlowReader,
-    /// Reads what a consumer group assigns to it.
-    GroupMember,
 }
 
 impl Role {
-    pub const ALL: [Role; 5] = [Role::Producer, Role::TailReader, Role::BackfillReader, Role::SlowReader, Role::GroupMember];
+    pub const ALL: [Role; 4] = [Role::Producer, Role::TailReader, Role::BackfillReader, Role::SlowReader];
 
     /// As in the JSON.
     pub fn name(self) -> &'static str {
@@ -165,7 +163,6 @@ impl Role {
             Role::TailReader => "tail_reader",
             Role::BackfillReader => "backfill_reader",
             Role::SlowReader => "slow_reader",
-            Role::GroupMember => "group_member",
         }
     }
 }
@@ -415,26 +412,6 @@ pub enum SaturationCause {
     LatencyAboveBound,
     /// Messages were given up.
     GaveUp,
-}
-
-/// Whoever wants to see a run while it goes: progress, interval logs. Called on the main thread.
-pub trait Observer {
-    /// A step begins. `total_ns`: how long it is meant to last, if that is known.
-    fn step_begins(&mut self, repetition: u32, step: u32, schedule: &ScheduleFacts, total_ns: Option<u64>);
-    /// An interval is over; its like comes again soon.
-    fn interval_over(&mut self, repetition: u32, step: u32, interval: &Interval);
-    /// A step is over, with all that belongs to it.
-    fn step_over(&mut self, repetition: u32, step: &Step);
-}
-
-/// Nobody looks.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NobodyObserves;
-
-impl Observer for NobodyObserves {
-    fn step_begins(&mut self, _repetition: u32, _step: u32, _schedule: &ScheduleFacts, _total_ns: Option<u64>) {}
-    fn interval_over(&mut self, _repetition: u32, _step: u32, _interval: &Interval) {}
-    fn step_over(&mut self, _repetition: u32, _step: &Step) {}
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::keys::KEY_BYTES;
 use super::lane::LaneRules;
 use super::lead::Lead;
 use super::options::ns;
-use super::outcome::{FORMAT_VERSION, Observer, Program, Repetition, RunOutcome, Workload};
+use super::outcome::{FORMAT_VERSION, Program, Repetition, RunOutcome, Workload};
 use super::peer_error::PeerError;
 use super::phase::{Counters, Phase};
 use super::producer::ProducerSettings;
@@ -79,7 +79,7 @@ pub fn settings(arguments: &RunArguments) -> Settings {
 ///
 /// # Errors
 /// [`RunError`]: there is no outcome.
-pub async fn run(arguments: &RunArguments, command_line: Vec<String>, observer: &mut dyn Observer) -> Result<RunOutcome, RunError> {
+pub async fn run(arguments: &RunArguments, command_line: Vec<String>) -> Result<RunOutcome, RunError> {
     let program = program(command_line);
     if let Some(processors) = &arguments.processors {
         host::keep_to_processors(&processors.0).map_err(RunError::Processors)?;
@@ -105,7 +105,7 @@ pub async fn run(arguments: &RunArguments, command_line: Vec<String>, observer: 
         if interrupt.has_come() {
             break;
         }
-        repetitions.push(repeat(arguments, number, &topics, &mut interrupt, observer).await?);
+        repetitions.push(repeat(arguments, number, &topics, &mut interrupt).await?);
     }
     if let Some(finding) = broker_threads.compare(&mut brokers, &environment.processors_allowed)
         && let Some(step) = repetitions.first_mut().and_then(|repetition| repetition.steps.first_mut())
@@ -144,7 +144,6 @@ async fn repeat(
     number: u32,
     topics: &Arc<Vec<Topic>>,
     interrupt: &mut Interrupt,
-    observer: &mut dyn Observer,
 ) -> Result<Repetition, RunError> {
     let mut bootstrap = cluster::connect_any(&arguments.bootstrap).await?;
     let image = cluster::image_with_leaders(&mut bootstrap, topics).await?;
@@ -178,7 +177,7 @@ async fn repeat(
         slices: slice_sender,
     };
     let team = Team::start(assignment, shares, events)?;
-    let lead = Lead::new(arguments, topics.clone(), image, number, team, phase, slices, counters, interrupt, observer, fixed_targets);
+    let lead = Lead::new(arguments, topics.clone(), image, number, team, phase, slices, counters, interrupt, fixed_targets);
     let mut repetition = lead.repeat().await?;
     if let Some(journal) = journal
         && let Err(error) = journal.finish()

@@ -81,7 +81,6 @@ fn colour(role: Role, is_from_intended: bool) -> usize {
         (Role::TailReader, _) => 2,
         (Role::BackfillReader, _) => 3,
         (Role::SlowReader, _) => 4,
-        (Role::GroupMember, _) => 5,
     }
 }
 
