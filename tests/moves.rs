@@ -220,9 +220,10 @@ fn a_kill_between_any_two_steps_of_a_move_loses_nothing() {
     let load = format!(
         "--bootstrap {address} --mode produce --message-bytes 200 --rate 10000 --duration {}s --acks all --partitions 6 --producers 2 \
          --batch-bytes 4K --topic-config segment.bytes=1048576 --topic moved",
-        kills + 2
+        kills * 2 + 4
     );
     let mut load = Load::start(&journal, &load);
+    load.wait_until_it_produces();
     for kill in 0..kills {
         broker.wait_until(|broker| ask::describe(&mut broker.connect(0), "moved").partitions.len() == 6);
         let over = AtomicBool::new(false);
@@ -246,9 +247,10 @@ fn a_kill_between_any_two_steps_of_a_move_loses_nothing() {
                 }
             });
             thread::sleep(Duration::from_millis(random.within(200..700) as u64));
+            // First the end of the thread, or a panic here would wait for it.
+            over.store(true, Ordering::Relaxed);
             assert!(load.is_running(), "the load ended before kill {kill}");
             broker.signal("KILL");
-            over.store(true, Ordering::Relaxed);
         });
         broker.wait();
         broker = Broker::start_in(&data_dir, &arguments);

@@ -36,6 +36,7 @@ import time
 import tools
 
 LEAVE_SECONDS_MAX = 40
+NEVER_LEFT = f"did not leave within {LEAVE_SECONDS_MAX} s"
 KCAT_ASSIGNORS = {"eager": "range", "cooperative": "cooperative-sticky"}
 
 
@@ -125,7 +126,7 @@ class Member:
             code = self.process.wait(LEAVE_SECONDS_MAX)
         except subprocess.TimeoutExpired:
             self.kill()
-            self._note("failed", {"error": f"did not leave within {LEAVE_SECONDS_MAX} s"})
+            self._note("failed", {"error": NEVER_LEFT})
             return
         self.listener.join()
         if code != 0:
