@@ -22,6 +22,18 @@ pub(super) struct Stored {
     pub log_start_offset: Offset,
 }
 
+impl Stored {
+    /// As it is answered.
+    pub(super) fn response<'a>(&self, topic: TopicReference<'a>, index: PartitionIndex) -> PartitionResponse<'a> {
+        PartitionResponse {
+            base_offset: self.base_offset,
+            log_append_time: self.log_append_time,
+            log_start_offset: self.log_start_offset,
+            ..PartitionResponse::refused(topic, index, ErrorCode::None)
+        }
+    }
+}
+
 /// Where each batch of one append was put, in order. `records`: how many each of them has.
 pub(super) fn stored(
     written: &Result<Written, ErrorCode>,
@@ -170,17 +182,13 @@ impl Answer {
                     Topic::Name(name) => TopicReference::Name(name),
                     Topic::Id(id) => TopicReference::Id(*id),
                 };
-                let refused = |error| PartitionResponse::refused(topic, *index, error);
                 match answer {
-                    PartitionAnswer::Stored(stored) => PartitionResponse {
-                        base_offset: stored.base_offset,
-                        log_append_time: stored.log_append_time,
-                        log_start_offset: stored.log_start_offset,
-                        ..refused(ErrorCode::None)
+                    PartitionAnswer::Stored(stored) => stored.response(topic, *index),
+                    PartitionAnswer::Refused { error, message, .. } => PartitionResponse {
+                        record_errors,
+                        error_message: message.as_deref(),
+                        ..PartitionResponse::refused(topic, *index, *error)
                     },
-                    PartitionAnswer::Refused { error, message, .. } => {
-                        PartitionResponse { record_errors, error_message: message.as_deref(), ..refused(*error) }
-                    }
                     PartitionAnswer::Waiting(_) => unreachable!("an answer is encoded when it is settled"),
                 }
             })

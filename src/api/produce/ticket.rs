@@ -11,7 +11,6 @@ use std::task::{Context, Poll, Waker};
 
 use super::answer::{Answer, PartitionAnswer};
 use crate::api::message::RequestInfo;
-use crate::base::ErrorCode;
 use crate::net::received::Kept;
 use crate::net::response::Response;
 use crate::wire::produce::{self, PartitionResponse, ProduceRequest, ProduceResponse, encode_response};
@@ -180,12 +179,7 @@ fn stored_only(requests: &[Request], mut outcomes: &[PartitionAnswer]) -> Option
             for partition in topic.partitions {
                 let (PartitionAnswer::Stored(stored), rest) = outcomes.split_first()? else { return None };
                 outcomes = rest;
-                partitions.push(PartitionResponse {
-                    base_offset: stored.base_offset,
-                    log_append_time: stored.log_append_time,
-                    log_start_offset: stored.log_start_offset,
-                    ..PartitionResponse::refused(topic.topic, partition.index, ErrorCode::None)
-                });
+                partitions.push(stored.response(topic.topic, partition.index));
             }
         }
         let answer = ProduceResponse { partitions: &partitions, throttle_time_ms: request.throttle_ms, node_endpoints: &[] };
