@@ -57,7 +57,6 @@ use kafka_protocol::protocol::{Decodable, Encodable};
 use crate::cluster::client_quotas::QuotaKind;
 use crate::io::clock;
 use crate::net::received::Received;
-use crate::net::response::Response;
 use crate::net::service::{ConnectionInfo, FrameTiming, Frames, Reply, Sent, Service};
 use crate::shard::Shard;
 use crate::shard::histograms::Stage;
@@ -162,8 +161,6 @@ impl Api {
                     tracing::info!("closing a connection: {reason}");
                     None
                 }
-                // An answer of no bytes: nothing is sent.
-                Reply::Silent => Some(Response::default()),
             };
             drop(waiting);
             answer

@@ -60,7 +60,6 @@ impl Outbox {
                     self.request_bytes_held += request_bytes;
                     Answer::Later { future, requests, request_bytes, received_ns }
                 }
-                Reply::Silent => continue,
                 Reply::Close(reason) => Answer::Close(reason),
             };
             let is_last = matches!(answer, Answer::Close(_));
@@ -165,7 +164,7 @@ mod tests {
             asked += 1;
             if asked < 3 { Poll::Pending } else { Poll::Ready(Some(Response::new(0, vec![0; 2]))) }
         }));
-        outbox.push(&mut vec![now(1), Reply::Silent, later, now(3)], 10, 20);
+        outbox.push(&mut vec![now(1), later, now(3)], 10, 20);
         assert_eq!(pop_len(&mut outbox), Some(1));
         assert_eq!(pop_len(&mut outbox), None);
         let mut context = Context::from_waker(Waker::noop());

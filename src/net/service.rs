@@ -51,12 +51,10 @@ pub type Later = Pin<Box<dyn Future<Output = Option<Response>>>>;
 
 /// What a service says to one frame.
 pub enum Reply {
-    /// The answer is ready.
+    /// The answer is ready. One of no bytes is for a request that wants none (a Produce with acks = 0).
     Now(Response),
     /// The answer to `requests` frames comes later; answers to later frames wait behind it. `bytes_held`: of requests that were copied for it.
     Later { future: Later, requests: usize, bytes_held: usize },
-    /// No answer is sent (a Produce with acks = 0).
-    Silent,
     /// The connection is closed once the answers before this one are out. The reason is for the log.
     Close(String),
 }
@@ -76,7 +74,7 @@ impl Reply {
     pub(crate) fn requests(&self) -> usize {
         match self {
             Reply::Later { requests, .. } => *requests,
-            Reply::Now(_) | Reply::Silent | Reply::Close(_) => 1,
+            Reply::Now(_) | Reply::Close(_) => 1,
         }
     }
 }

@@ -105,7 +105,7 @@ impl Toy {
                     Some(response(&frame))
                 })
             }
-            b's' => Reply::Silent,
+            b's' => Reply::Now(Response { tag: 77, ..Response::default() }),
             b'c' => Reply::Close("the client asked for it".into()),
             b'n' => Reply::later(async { None }),
             // So many bytes.
