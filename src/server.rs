@@ -27,7 +27,7 @@ use crate::control::signals::Signals;
 use crate::control::start::{self, StartError, StartOptions, Started};
 use crate::control::stop;
 use crate::control::thread::{self, Control};
-use crate::io::glommio::{CoreOptions, CoreThread, Listener, check_port_is_free, free_port, on_stall, spawn, start_core};
+use crate::io::glommio::{CoreOptions, CoreThread, Listener, ReservedPort, check_port_is_free, on_stall, spawn, start_core};
 use crate::io::{Mesh, MeshEnd, Transfer, clock, entropy, process_limits};
 use crate::net::connections::{ConnectionOptions, Connections};
 use crate::shard::histograms::Stage;
@@ -62,14 +62,15 @@ pub enum ServerError {
 /// What kept the broker from starting, or from stopping cleanly.
 pub fn run(settings: &Settings) -> Result<(), ServerError> {
     let begun_ns = clock::monotonic_ns();
-    let ports = free_ports(settings)?;
+    let reserved = reserve_ports(settings)?;
+    let ports = ports_of(settings, &reserved);
     let Started { lock, image, opened, summary } = start::start(&start_options(settings, &ports))?;
     let image = Arc::new(image);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(HELPERS_MAX).build()?;
     // Before anybody is told that the broker is ready: a SIGTERM that comes at once must find somebody who obeys it.
     let signals = runtime.block_on(async { Signals::new() })?;
     let checkpoints = Rc::new(Checkpoints::new(summary.unopened.clone()));
-    let (threads, control_end) = start_cores(settings, &ports, &image, opened)?;
+    let (threads, control_end) = start_cores(settings, reserved, &image, opened)?;
     banner::print(settings, &ports, &image, &summary, clock::monotonic_ns() - begun_ns);
 
     runtime.block_on(async {
@@ -92,18 +93,31 @@ pub fn run(settings: &Settings) -> Result<(), ServerError> {
     result
 }
 
-/// The port of each core, or the one of the node; nobody listens on any of them.
-fn free_ports(settings: &Settings) -> Result<Vec<u16>, ServerError> {
-    let count = if settings.advertise == Advertise::PerCore { settings.core_count() } else { 1 };
-    let port_of = |core| {
-        let address = settings.listen_of(core);
-        let free = match address.port() {
-            0 => free_port(address.ip()),
-            port => check_port_is_free(address).map(|()| port),
+/// A bound socket for each core, on a port of its own or on the one of the node. Nobody else gets them while the logs are opened.
+fn reserve_ports(settings: &Settings) -> Result<Vec<ReservedPort>, ServerError> {
+    let mut reserved: Vec<ReservedPort> = Vec::new();
+    for core in 0..settings.core_count() {
+        let address = match (settings.advertise, reserved.first()) {
+            (Advertise::PerNode, Some(first)) => first.local(),
+            (Advertise::PerNode, None) => settings.listen,
+            (Advertise::PerCore, _) => settings.listen_of(core),
         };
-        free.map_err(|source| ServerError::Listen { address, source })
-    };
-    (0..count).map(port_of).collect()
+        let is_ours = share_port(settings) && core > 0;
+        let checked = if address.port() == 0 || is_ours { Ok(()) } else { check_port_is_free(address) };
+        let bound = checked.and_then(|()| ReservedPort::bind(address, share_port(settings)));
+        reserved.push(bound.map_err(|source| ServerError::Listen { address, source })?);
+    }
+    Ok(reserved)
+}
+
+/// The port of each core, or the one of the node.
+fn ports_of(settings: &Settings, reserved: &[ReservedPort]) -> Vec<u16> {
+    let count = if settings.advertise == Advertise::PerCore { reserved.len() } else { 1 };
+    reserved[..count].iter().map(|port| port.local().port()).collect()
+}
+
+fn share_port(settings: &Settings) -> bool {
+    settings.advertise == Advertise::PerNode && settings.core_count() > 1
 }
 
 fn start_options(settings: &Settings, ports: &[u16]) -> StartOptions {
@@ -129,7 +143,7 @@ type RunningCores = (Vec<CoreThread<StoppedCore>>, MeshEnd<Message>);
 /// Starts every core and waits until each listens.
 fn start_cores(
     settings: &Settings,
-    ports: &[u16],
+    reserved: Vec<ReservedPort>,
     image: &Arc<MetadataImage>,
     opened: Vec<Vec<OpenedPartition>>,
 ) -> Result<RunningCores, ServerError> {
@@ -138,16 +152,14 @@ fn start_cores(
     let control_end = mesh.pop().expect("the control thread's end is the last");
     let (listening, is_listening) = mpsc::channel();
     let mut threads = Vec::new();
-    for ((mesh, opened), core) in mesh.into_iter().zip(opened).zip(0..cores) {
-        let port = ports[usize::from(core).min(ports.len() - 1)];
+    for (((mesh, opened), port), core) in mesh.into_iter().zip(opened).zip(reserved).zip(0..cores) {
         let seed = CoreSeed {
             core: CoreId(core),
             mesh,
             opened,
             image: image.clone(),
             broker_config: settings.broker.of_broker(&image.broker_configs, image.broker_of_core(CoreId(core))),
-            listen: SocketAddr::new(settings.listen.ip(), port),
-            share_port: settings.advertise == Advertise::PerNode && cores > 1,
+            port,
             transfer: transfer(settings.fetch_transfer),
             connections_max: connections_max(cores)?,
             listening: listening.clone(),
@@ -183,8 +195,7 @@ struct CoreSeed {
     opened: Vec<OpenedPartition>,
     image: Arc<MetadataImage>,
     broker_config: BrokerConfig,
-    listen: SocketAddr,
-    share_port: bool,
+    port: ReservedPort,
     transfer: Transfer,
     connections_max: usize,
     listening: mpsc::Sender<(SocketAddr, io::Result<()>)>,
@@ -204,14 +215,15 @@ async fn serve_core(seed: CoreSeed) -> StoppedCore {
     let counted = connections.clone();
     shard.count_traffic(move || counted.traffic().values());
 
-    let listener = match Listener::bind(seed.listen, seed.share_port) {
+    let address = seed.port.local();
+    let listener = match Listener::listen(seed.port) {
         Ok(listener) => listener,
         Err(error) => {
-            let _ = seed.listening.send((seed.listen, Err(error)));
+            let _ = seed.listening.send((address, Err(error)));
             return shard.give_up_all();
         }
     };
-    let _ = seed.listening.send((seed.listen, Ok(())));
+    let _ = seed.listening.send((address, Ok(())));
     shard.start_tasks();
     spawn(connections.clone().close_idle()).detach();
     let accepting = connections.clone();

@@ -2,7 +2,15 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
+
+/// A port that nobody listens on and no call gave before, below the range from which the kernel gives them away and where no other suite takes any.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(18_000);
+    let mut ports = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed)).take(1_000);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+}
 
 struct Floor {
     process: Child,
@@ -12,7 +20,7 @@ struct Floor {
 
 impl Floor {
     fn start(way: &str) -> Floor {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let (address, directory) = (format!("127.0.0.1:{port}"), tempfile::tempdir().unwrap());
         let process = Command::new(env!("CARGO_BIN_EXE_pagewire-floor"))
             .args(["--listen", &address, "--way", way, "--file"])

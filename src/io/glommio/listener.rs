@@ -4,7 +4,7 @@
 //! connections: so sockets are bound here, and that option is set only where several cores share one port on purpose.
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -45,30 +45,45 @@ pub fn check_port_is_free(address: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// A port of `address` that nobody listens on now.
-///
-/// # Errors
-/// The host's.
-pub fn free_port(address: IpAddr) -> io::Result<u16> {
-    Ok(std::net::TcpListener::bind((address, 0))?.local_addr()?.port())
+/// A port that is bound and on which nobody listens yet. Clients are refused as if it were free, and the kernel gives it to nobody who asks for any port.
+pub struct ReservedPort {
+    descriptor: OwnedFd,
+    local: SocketAddr,
 }
 
-impl Listener {
-    /// Listens on `address`; port 0 lets the kernel choose. `share_port` sets SO_REUSEPORT: every core of the process binds the same port and the kernel spreads
-    /// connections over them.
+impl ReservedPort {
+    /// Binds `address`; port 0 lets the kernel choose. `share_port` sets SO_REUSEPORT: every core of the process binds the same port and the kernel
+    /// spreads connections over them.
     ///
     /// # Errors
     /// `AddrInUse` if somebody listens there, unless both share the port.
-    pub fn bind(address: SocketAddr, share_port: bool) -> io::Result<Listener> {
-        let descriptor = bind(address, share_port)?;
+    pub fn bind(address: SocketAddr, share_port: bool) -> io::Result<ReservedPort> {
+        // The address that was bound is read through the standard library, which needs no unsafe code for it.
+        let socket = std::net::TcpListener::from(bind(address, share_port)?);
+        let local = socket.local_addr()?;
+        Ok(ReservedPort { descriptor: socket.into(), local })
+    }
+
+    /// What was bound, with the port that the kernel chose.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+impl Listener {
+    /// Listens on a port that was reserved.
+    ///
+    /// # Errors
+    /// `AddrInUse` if somebody else has listened there since it was reserved (SO_REUSEADDR lets several bind it while none listens), unless both share
+    /// the port.
+    pub fn listen(reserved: ReservedPort) -> io::Result<Listener> {
         // SAFETY: plain integers on an open descriptor.
-        if unsafe { libc::listen(descriptor.as_raw_fd(), BACKLOG) } != 0 {
+        if unsafe { libc::listen(reserved.descriptor.as_raw_fd(), BACKLOG) } != 0 {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: `into_raw_fd` gives up the descriptor, so the listener is its only owner; it is a bound, listening TCP socket.
-        let listener = unsafe { TcpListener::from_raw_fd(descriptor.into_raw_fd()) };
-        let local = listener.local_addr().map_err(host_error)?;
-        Ok(Listener { listener, local })
+        let listener = unsafe { TcpListener::from_raw_fd(reserved.descriptor.into_raw_fd()) };
+        Ok(Listener { listener, local: reserved.local })
     }
 
     /// The address that it listens on, with the port that the kernel chose.
@@ -162,12 +177,36 @@ mod tests {
 
     const ANY_PORT: &str = "127.0.0.1:0";
 
+    fn listen(address: SocketAddr, share_port: bool) -> io::Result<Listener> {
+        Listener::listen(ReservedPort::bind(address, share_port)?)
+    }
+
+    /// Of all who ask for any port at the same time, listeners and clients, none gets one that is reserved.
+    #[test]
+    fn a_reserved_port_is_given_to_nobody() {
+        let mut reserved: Vec<ReservedPort> = (0..100).map(|_| ReservedPort::bind(ANY_PORT.parse().unwrap(), false).unwrap()).collect();
+        let refused = std::net::TcpStream::connect(reserved[0].local()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "nobody listens yet");
+        let server = std::net::TcpListener::bind(ANY_PORT).unwrap();
+        let others: Vec<_> = (0..100)
+            .map(|_| (std::net::TcpListener::bind(ANY_PORT).unwrap(), std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap()))
+            .collect();
+        run_here(async {
+            for port in reserved.drain(..) {
+                let local = port.local();
+                let listener = Listener::listen(port).unwrap_or_else(|error| panic!("{local}: {error}"));
+                assert_eq!(listener.local(), local);
+            }
+        });
+        drop(others);
+    }
+
     #[test]
     fn a_second_listener_on_a_port_is_noticed() {
         run_here(async {
-            let listener = Listener::bind(ANY_PORT.parse().unwrap(), false).unwrap();
+            let listener = listen(ANY_PORT.parse().unwrap(), false).unwrap();
             for share_port in [false, true] {
-                let error = Listener::bind(listener.local(), share_port).err().unwrap();
+                let error = listen(listener.local(), share_port).err().unwrap();
                 assert_eq!(error.kind(), ErrorKind::AddrInUse, "share_port {share_port}");
             }
         });
@@ -176,8 +215,8 @@ mod tests {
     #[test]
     fn cores_that_share_a_port_are_noticed_by_the_check() {
         run_here(async {
-            let first = Listener::bind(ANY_PORT.parse().unwrap(), true).unwrap();
-            let _second = Listener::bind(first.local(), true).unwrap();
+            let first = listen(ANY_PORT.parse().unwrap(), true).unwrap();
+            let _second = listen(first.local(), true).unwrap();
             assert_eq!(check_port_is_free(first.local()).unwrap_err().kind(), ErrorKind::AddrInUse);
         });
     }
@@ -188,15 +227,14 @@ mod tests {
         run_here(async {
             let first = glommio::net::TcpListener::bind(ANY_PORT).unwrap();
             let second = glommio::net::TcpListener::bind(first.local_addr().unwrap());
-            assert!(second.is_ok(), "glommio notices a second listener now: Listener::bind could go back to it");
+            assert!(second.is_ok(), "glommio notices a second listener now: ReservedPort could go back to it");
         });
     }
 
     #[test]
     fn accepted_sockets_are_what_a_core_needs() {
         run_here(async {
-            let listener =
-                Listener::bind("[::1]:0".parse().unwrap(), false).or_else(|_| Listener::bind(ANY_PORT.parse().unwrap(), false)).unwrap();
+            let listener = listen("[::1]:0".parse().unwrap(), false).or_else(|_| listen(ANY_PORT.parse().unwrap(), false)).unwrap();
             let client = std::net::TcpStream::connect(listener.local()).unwrap();
             let socket = listener.accept(|_| ()).await.unwrap();
             assert_eq!(socket.peer(), client.local_addr().unwrap());

@@ -24,7 +24,7 @@ mod start;
 
 pub use blocking::run_blocking;
 pub use keep_alive::{mark_activity, on_stall};
-pub use listener::{Listener, check_port_is_free, free_port};
+pub use listener::{Listener, ReservedPort, check_port_is_free};
 pub use pause::{look_at_ring, sleep, yield_now};
 pub use pipe::Pipe;
 pub use ring::{READ_AHEAD_BYTES, data_sync, read_ahead};

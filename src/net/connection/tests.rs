@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::base::limits::REQUEST_BYTES_MAX;
 use crate::io::features::{Feature, testing};
-use crate::io::glommio::{CoreOptions, CoreThread, Listener, sleep, start_core};
+use crate::io::glommio::{CoreOptions, CoreThread, Listener, ReservedPort, sleep, start_core};
 use crate::io::{File, FileRange, Transfer};
 use crate::net::{ConnectionInfo, ConnectionOptions, Connections, FrameTiming, Frames, Reply, Response, Sent, Service};
 
@@ -165,7 +165,7 @@ fn start(setup: Setup) -> Broker {
         }
         let toy = Rc::new(Toy { file: setup.file, seen: toy_seen.clone(), last_sent: Cell::new(0) });
         let connections = Connections::new(toy, setup.options);
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        let listener = Listener::listen(ReservedPort::bind("127.0.0.1:0".parse().unwrap(), false).unwrap()).unwrap();
         bound.send(listener.local()).unwrap();
         crate::io::glommio::spawn(connections.clone().close_idle()).detach();
         let accepting = {
@@ -637,7 +637,7 @@ fn an_idle_connection_is_small() {
         size_of_val(&super::serve(core, socket, info, &control))
     }
     crate::io::glommio::run_here(async {
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        let listener = Listener::listen(ReservedPort::bind("127.0.0.1:0".parse().unwrap(), false).unwrap()).unwrap();
         let _client = TcpStream::connect(listener.local()).unwrap();
         let socket = listener.accept(|_| ()).await.unwrap();
         let info = ConnectionInfo { id: 0, peer: socket.peer(), local: socket.local() };

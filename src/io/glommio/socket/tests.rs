@@ -1,14 +1,14 @@
 //! Tests of `socket.rs`.
 
 use super::*;
-use crate::io::glommio::{Listener, look_at_ring, run_here, sleep, spawn};
+use crate::io::glommio::{Listener, ReservedPort, look_at_ring, run_here, sleep, spawn};
 use std::io::Read;
 use std::os::fd::FromRawFd;
 use std::time::Duration;
 
 /// A socket of a core, and its peer, a plain blocking one.
 async fn pair() -> (Socket, std::net::TcpStream) {
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
+    let listener = Listener::listen(ReservedPort::bind("127.0.0.1:0".parse().unwrap(), false).unwrap()).unwrap();
     let client = std::net::TcpStream::connect(listener.local()).unwrap();
     client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     (listener.accept(|_| ()).await.unwrap(), client)
