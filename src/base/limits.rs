@@ -70,6 +70,11 @@ pub const SYNC_LOOK_MS: u64 = 1;
 pub const TIME_SEARCHES_MAX: usize = 8;
 /// The shortest wait between two looks for dirty logs, whatever `log.cleaner.backoff.ms` says.
 pub const CLEANER_BACKOFF_MS_MIN: i64 = 10;
+/// What one system call of work in the background reads or writes. A kernel built without preemption gives the processor back only between system
+/// calls: 64 KiB are about 40 µs, where 1 MiB kept a core waiting for up to 5 ms, whatever the priorities.
+pub const BACKGROUND_CALL_BYTES_MAX: usize = 64 * 1024;
+/// What the cleaner writes before it asks the kernel to begin with writing it back.
+pub const CLEANER_WRITEBACK_BYTES: usize = 256 * 1024;
 /// Segments that one cleaning makes into one: they are open meanwhile.
 pub const CLEANED_TOGETHER_SEGMENTS_MAX: usize = 500;
 /// Producers that one partition tells apart; with one more, the one that wrote longest ago is forgotten. About 200 bytes each.
@@ -94,5 +99,6 @@ const _: () = assert!(CONNECTION_TURN_BYTES_MAX <= REQUEST_BYTES_MAX);
 const _: () = assert!(PIPELINED_REQUESTS_MAX < MESH_BACKLOG_MAX && MESH_BACKLOG_MAX < MESH_OVERFLOW_MAX);
 const _: () = assert!(DECOMPRESS_ON_CORE_BYTES_MAX <= DECOMPRESSED_BATCH_BYTES_MAX);
 const _: () = assert!(PRODUCERS_EXAMINED_PER_TICK_MAX <= PRODUCERS_PER_PARTITION_MAX);
+const _: () = assert!(BACKGROUND_CALL_BYTES_MAX <= CLEANER_WRITEBACK_BYTES);
 const _: () = assert!(SPLICE_BYTES_MIN <= SPLICE_QUANTUM_BYTES);
 const _: () = assert!(REQUEST_PARTITIONS_MAX <= FETCH_SESSION_PARTITIONS_PER_CORE_MAX);

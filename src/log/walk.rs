@@ -6,12 +6,13 @@
 
 use std::io;
 
+use crate::base::limits::BACKGROUND_CALL_BYTES_MAX;
 use crate::io::File;
 use crate::wire::batch::{BATCH_HEADER_BYTES, BatchHeader, MAGIC, check_stored};
 
-/// Read at once where every byte is needed.
+/// Read ahead where every byte is needed.
 const WHOLE_CHUNK_BYTES: usize = 1 << 20;
-/// Read at once where only headers are needed.
+/// Read ahead where only headers are needed.
 const HEADER_CHUNK_BYTES: usize = 4096;
 
 /// One step of a walk.
@@ -129,7 +130,9 @@ impl<'a> Walk<'a> {
         if position < self.buffer_start || u64::from(position) + len as u64 > have {
             let wanted = len.max(chunk).min((self.end - position) as usize);
             self.buffer.resize(wanted, 0);
-            self.file.read_exact_at(&mut self.buffer, u64::from(position))?;
+            for (piece, at) in self.buffer.chunks_mut(BACKGROUND_CALL_BYTES_MAX).zip((u64::from(position)..).step_by(BACKGROUND_CALL_BYTES_MAX)) {
+                self.file.read_exact_at(piece, at)?;
+            }
             self.bytes_read += wanted as u64;
             self.buffer_start = position;
         }

@@ -7,6 +7,7 @@ use std::io::IoSlice;
 use std::path::PathBuf;
 
 use super::{Cleaning, CleaningError, PlannedSegment, Result};
+use crate::base::limits::{BACKGROUND_CALL_BYTES_MAX, CLEANER_WRITEBACK_BYTES};
 use crate::base::{Offset, Timestamp};
 use crate::io::File;
 use crate::log::compaction::transactions::AbortedTransaction;
@@ -14,9 +15,6 @@ use crate::log::format::{FileKind, Marking};
 use crate::log::index_builder::IndexBuilder;
 use crate::log::walk::{Walk, Walked};
 use crate::wire::batch::BatchHeader;
-
-/// Written at one go.
-const WRITE_BYTES: usize = 1 << 20;
 
 /// An old segment, read from front to back.
 pub(super) struct Source<'a> {
@@ -81,12 +79,14 @@ impl Output {
         self.indexes.add(relative_offset, self.size, batch.len() as u32, header.max_timestamp, interval);
         self.pending.extend_from_slice(batch);
         self.size = end as u32;
-        if self.pending.len() >= WRITE_BYTES { self.write(cleaning) } else { Ok(()) }
+        if self.pending.len() >= CLEANER_WRITEBACK_BYTES { self.write(cleaning) } else { Ok(()) }
     }
 
     fn write(&mut self, cleaning: &mut Cleaning) -> Result<()> {
         let position = u64::from(self.size) - self.pending.len() as u64;
-        cleaning.host(&self.path, self.file.write_all_at(&mut [IoSlice::new(&self.pending)], position))?;
+        for (piece, at) in self.pending.chunks(BACKGROUND_CALL_BYTES_MAX).zip((position..).step_by(BACKGROUND_CALL_BYTES_MAX)) {
+            cleaning.host(&self.path, self.file.write_all_at(&mut [IoSlice::new(piece)], at))?;
+        }
         // A hint: the sync at the end shall not find all of it at once.
         let _ = self.file.start_writeback(position, self.pending.len() as u64);
         cleaning.spend(self.pending.len())?;
