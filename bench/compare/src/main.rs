@@ -59,9 +59,9 @@ struct Arguments {
     /// Name the rows and end
     #[arg(long)]
     list: bool,
-    /// Measure nothing: make page and pictures anew from a results.json, beside it
-    #[arg(long, value_name = "FILE")]
-    page_from: Option<PathBuf>,
+    /// Measure nothing: put the rows of these results.json together, into --output, with their tables, page and pictures
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    page_from: Vec<PathBuf>,
     /// Measure on memory as it is; fresh memory costs the host's time
     #[arg(long)]
     skip_filling_memory: bool,
@@ -73,11 +73,11 @@ fn main() -> io::Result<()> {
         Row::ALL.iter().for_each(|row| println!("{:<19} {}", row.name(), row.title()));
         return Ok(());
     }
-    if let Some(results_json) = &arguments.page_from {
-        return report::page_from(results_json);
+    std::fs::create_dir_all(&arguments.output)?;
+    if !arguments.page_from.is_empty() {
+        return report::write_from(&arguments.page_from, &arguments.output);
     }
     let rows = chosen(&arguments.rows)?;
-    std::fs::create_dir_all(&arguments.output)?;
     let host = Host {
         programs: std::fs::canonicalize(&arguments.programs)?,
         kafka_jars: arguments.kafka_jars.as_deref().map(std::fs::canonicalize).transpose()?,
@@ -94,7 +94,7 @@ fn main() -> io::Result<()> {
             eprintln!("{}: {error}", turn[0].name());
             failures.push(turn[0].name());
         }
-        report::write(&host.directory, &results, &report::table(&results))?;
+        report::write(&host.directory, &results)?;
     }
     print!("{}", report::table(&results));
     if failures.is_empty() { Ok(()) } else { Err(io::Error::other(format!("rows that failed: {}", failures.join(", ")))) }

@@ -2,11 +2,13 @@
 //!
 //! Invariant: a server's directory is empty at its first start and gone after its end.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use pagewire_floor::frames;
 
 use crate::contestant::Contestant;
 use crate::work::TOPIC;
@@ -40,7 +42,7 @@ impl Topic<'_> {
 }
 
 /// Long enough for a JVM on a busy machine.
-pub const START_MAX: Duration = Duration::from_secs(120);
+const START_MAX: Duration = Duration::from_secs(120);
 /// A clean stop of ten thousand partitions writes a few small files for each.
 const STOP_MAX: Duration = Duration::from_secs(120);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
@@ -64,6 +66,14 @@ impl Server {
         server.wait_until(|server| Ok(TcpStream::connect(server.address).is_ok()))?;
         if contestant.is_broker() {
             server.create_topic(host, topic)?;
+            // A controller makes topics, and a broker learns of them a moment later: before that it refuses with NOT_LEADER_OR_FOLLOWER.
+            for partition in 0..topic.partitions as i32 {
+                let request = frames::fetch_request(TOPIC, partition, 0, 1, 0);
+                server.wait_until(|server| {
+                    let answer = server.ask(&request).unwrap_or_default();
+                    Ok(frames::fetch_outcome(&answer, TOPIC.len()).is_some_and(|(error, _)| error == 0))
+                })?;
+            }
         }
         Ok(server)
     }
@@ -89,6 +99,22 @@ impl Server {
             std::thread::sleep(LOOK_AGAIN_AFTER);
         }
         Ok(())
+    }
+
+    /// Sends a request on a connection of its own and returns the answer, its size in front.
+    ///
+    /// # Errors
+    /// Nobody listens, or the connection ends early.
+    pub fn ask(&self, request: &[u8]) -> io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(START_MAX))?;
+        stream.write_all(request)?;
+        let mut answer = vec![0; 4];
+        stream.read_exact(&mut answer)?;
+        answer.resize(4 + frames::i32_at(&answer, 0).max(0) as usize, 0);
+        stream.read_exact(&mut answer[4..])?;
+        Ok(answer)
     }
 
     /// Stops it as an operator would and starts it on the same directory. Answers when its new process began; it may not listen yet.

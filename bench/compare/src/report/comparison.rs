@@ -61,7 +61,36 @@ pub struct Verdict {
 /// The contestant whose bars these are.
 pub const OURS: &str = "pagewire";
 
+/// Why two comparisons are not one.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotOne {
+    #[error("row {0} is in more than one of the files: give each row's newest file only")]
+    Row(String),
+    #[error("the files are from different machines ({0}; {1}): only what one machine measured can stand on one page")]
+    Machine(String, String),
+}
+
 impl Comparison {
+    /// The rows of both, these first.
+    ///
+    /// # Errors
+    /// A row is in both, or they are of two machines.
+    pub fn join(mut self, other: Comparison) -> Result<Comparison, NotOne> {
+        if self.environment != other.environment {
+            return Err(NotOne::Machine(self.environment.in_words(), other.environment.in_words()));
+        }
+        if let Some(row) = other.rows().iter().find(|row| self.rows().contains(row)) {
+            return Err(NotOne::Row((*row).to_owned()));
+        }
+        self.finished_wall_ms = self.finished_wall_ms.max(other.finished_wall_ms);
+        // As a shell would run one after the other.
+        self.arguments.push(";".to_owned());
+        self.arguments.extend(other.arguments);
+        self.runs.extend(other.runs);
+        self.verdicts.extend(other.verdicts);
+        Ok(self)
+    }
+
     /// Names of the rows, each once, in their order.
     pub fn rows(&self) -> Vec<&str> {
         let mut rows: Vec<&str> = Vec::new();
@@ -110,5 +139,26 @@ impl Comparison {
     pub fn is_reduced(&self) -> bool {
         let mut words = self.arguments.iter().flat_map(|argument| argument.split('='));
         words.any(|word| word == "--size") && words.next().and_then(|size| size.parse::<u64>().ok()).is_some_and(|size| size < 1000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_row(row: &str, finished_wall_ms: i64) -> Comparison {
+        let runs = vec![Runs { row: row.into(), contestant: OURS.into(), ..Runs::default() }];
+        Comparison { finished_wall_ms, arguments: vec!["compare".into(), row.into()], runs, ..Comparison::default() }
+    }
+
+    #[test]
+    fn rows_that_were_measured_apart_stand_on_one_page() {
+        let joined = of_row("echo", 7).join(of_row("start", 5)).unwrap();
+        assert_eq!((joined.rows(), joined.finished_wall_ms), (vec!["echo", "start"], 7));
+        assert_eq!(joined.arguments.join(" "), "compare echo ; compare start");
+        assert_eq!(joined.clone().join(of_row("start", 9)), Err(NotOne::Row("start".into())));
+        let mut elsewhere = of_row("scale", 9);
+        elsewhere.environment.kernel = "5.10".into();
+        assert!(matches!(joined.join(elsewhere), Err(NotOne::Machine(..))));
     }
 }
