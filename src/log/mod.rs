@@ -12,7 +12,7 @@
 //! | `producer_state`, `producer_log`, `producer_recovery` | which batch of an idempotent producer may come next, and its snapshots |
 //! | `jobs` | its background work, performed by helper threads |
 //! | `recovery`, `startup_files`, `cut`, `rebuild`, `walk` | opening a directory, whatever state it is in |
-//! | `format`, `segment`, `offset_index`, `time_index`, `index_builder`, `index_search` | the files of a segment |
+//! | `format`, `segment`, `offset_index`, `time_index`, `index_builder`, `index_file`, `index_search` | the files of a segment |
 //! | `checkpoint`, `leader_epochs`, `partition_metadata`, `meta_properties`, `clean_shutdown` | the small files beside them |
 //! | `inspect`, `inspect_text` | a look into a directory, for people and tools |
 //! | `data_dir` | which folders of a data directory are partitions |
@@ -32,6 +32,7 @@ pub mod error;
 pub mod format;
 mod header_check;
 pub mod index_builder;
+mod index_file;
 pub mod index_search;
 pub mod inspect;
 mod inspect_text;

@@ -12,7 +12,7 @@
 
 use std::convert::Infallible;
 
-use super::index_search::last_where;
+use super::index_search::{last_where, last_where_near};
 
 pub const ENTRY_BYTES: usize = 8;
 
@@ -90,7 +90,8 @@ impl OffsetIndex {
 
     /// The last entry whose batch begins at or below `position`.
     pub fn lookup_position(&self, position: u32) -> Option<OffsetIndexEntry> {
-        lookup_position(self.entries(), position, |i| Ok::<_, Infallible>(self.entry(i))).unwrap_or_else(|never| match never {})
+        let found = last_where(self.entries(), |i| Ok::<_, Infallible>(self.entry(i).position <= position));
+        found.unwrap_or_else(|never| match never {}).map(|i| self.entry(i))
     }
 
     /// Drops every entry whose batch begins at or behind `log_bytes`.
@@ -125,13 +126,15 @@ pub fn lookup<E>(
     }
 }
 
-/// As `OffsetIndex::lookup_position`, over entries that `read` fetches.
+/// As `OffsetIndex::lookup_position`, over entries that `read` fetches, of a log of `log_bytes`: the search begins where the entry is if all are equally far apart.
 pub fn lookup_position<E>(
     entries: usize,
     position: u32,
+    log_bytes: u32,
     mut read: impl FnMut(usize) -> Result<OffsetIndexEntry, E>,
 ) -> Result<Option<OffsetIndexEntry>, E> {
-    match last_where(entries, |i| Ok(read(i)?.position <= position))? {
+    let guess = (entries as u64 * u64::from(position) / u64::from(log_bytes.max(1))) as usize;
+    match last_where_near(entries, guess, |i| Ok(read(i)?.position <= position))? {
         Some(i) => read(i).map(Some),
         None => Ok(None),
     }

@@ -1,7 +1,7 @@
 //! Reading: an offset becomes ranges of files, never bytes.
 //!
-//! Runs inline on the core and never waits for the disk: what is not in memory or not open is an outcome, the caller sees to it and asks again. Only headers and
-//! index entries are looked at, with reads that refuse to wait.
+//! Runs inline on the core and never waits for the disk: what is not in memory or not open is an outcome, the caller sees to it and asks again.
+//! Only headers and index entries are looked at, and beside a hole whole batches, with reads that refuse to wait.
 //!
 //! Invariants: no byte at or behind `up_to` is handed out; every range starts at a batch and ends behind one; the first range holds the batch with
 //! the asked offset, or, where compaction left a hole, the next one. A hole is only believed if the batches on both sides have the right CRC: base offset and
@@ -9,15 +9,13 @@
 //! are handed out only after a look at their headers (`header_check`).
 
 use std::io::ErrorKind;
-use std::sync::Arc;
 
 use super::error::LogError;
 use super::header_check::{HeadersSeen, READ_AHEAD_BYTES, Sequence, UNSEEN_BYTES_MAX};
+use super::index_file::{IndexFile, IndexReadError};
 use super::partition_log::Log;
 use super::read_starts::Start;
-use super::segment::{
-    IndexReadError, IndexSource, OffsetAndPosition, OpenSegment, ReadableIndex, ReadableSegment, SegmentOpened, SegmentOpening,
-};
+use super::segment::{IndexSource, OffsetAndPosition, OpenSegment, ReadableIndex, ReadableSegment, SegmentOpened, SegmentOpening};
 use crate::base::Offset;
 use crate::io::{File, FileRange};
 use crate::wire::batch::{BATCH_HEADER_BYTES, BatchHeader, MAGIC, check_stored};
@@ -89,7 +87,7 @@ struct Found {
 impl Log {
     /// The batches from `offset` on, at most `max_bytes` of them (but one batch at least, if `at_least_one`), none at or behind `up_to`.
     ///
-    /// `up_to` is the high watermark with its position: `Appended::end`, `Log::end` or `Log::locate` made it.
+    /// `up_to` is the high watermark with its position: `Appended::end` or `Log::end` made it.
     ///
     /// # Errors
     /// The log is offline, or the host refuses to read.
@@ -144,7 +142,12 @@ impl Log {
         match opened.result {
             Ok((log, file, entries)) => {
                 let headers_seen = HeadersSeen::none_below(self.sealed[at].size);
-                let open = OpenSegment { log, index: IndexSource::File { file, entries }, headers_seen, used_at: self.last_tick.into() };
+                let open = OpenSegment {
+                    log,
+                    index: IndexSource::File(IndexFile::new(file, entries)),
+                    headers_seen,
+                    used_at: self.last_tick.into(),
+                };
                 self.sealed[at].open = Some(Box::new(open));
                 self.sealed[at].index_rebuilt |= opened.index_rebuilt;
                 Ok(())
@@ -229,7 +232,7 @@ impl Log {
         if wanted <= least {
             return Ok(least);
         }
-        let entry = segment.index.lookup_position(wanted).map_err(|error| self.index_stop(error, segment))?;
+        let entry = segment.index.lookup_position(wanted, segment.size).map_err(|error| self.index_stop(error))?;
         let mut at = entry.map_or(position, |entry| entry.position).max(least);
         let mut scan = Scan::new(segment.log, segment.size);
         // Behind an index entry it is usually the first batch that does not fit: nothing more is read for that.
@@ -335,7 +338,7 @@ impl Log {
         }
         let relative_offset =
             u32::try_from(offset.0 - segment.base_offset.0).unwrap_or(if offset < segment.base_offset { 0 } else { u32::MAX });
-        let entry = segment.index.lookup(relative_offset).map_err(|error| self.index_stop(error, segment))?;
+        let entry = segment.index.lookup(relative_offset).map_err(|error| self.index_stop(error))?;
         let mut scan = Scan::new(segment.log, segment.size);
         let mut before: Option<Found> = None;
         let mut hops = 0;
@@ -440,7 +443,7 @@ impl Log {
         open.used_at.set(self.last_tick);
         let index = match &open.index {
             IndexSource::Memory(index) => ReadableIndex::Memory(index),
-            IndexSource::File { file, entries } => ReadableIndex::File { file, entries: *entries },
+            IndexSource::File(index) => ReadableIndex::File(index),
         };
         Ok(ReadableSegment { base_offset: sealed.base_offset, size: sealed.size, log: &open.log, index, headers_seen: &open.headers_seen })
     }
@@ -458,16 +461,17 @@ impl Log {
 
     /// An index in memory was made from the log itself; one in a file may have been damaged, and is made anew once.
     fn can_rebuild_index(&self, at: usize, segment: &ReadableSegment<'_>) -> bool {
-        at < self.sealed.len() && matches!(segment.index, ReadableIndex::File { .. }) && !self.sealed[at].index_rebuilt
+        at < self.sealed.len() && matches!(segment.index, ReadableIndex::File(_)) && !self.sealed[at].index_rebuilt
     }
 
-    fn index_stop(&self, error: IndexReadError, segment: &ReadableSegment<'_>) -> Stop {
-        match (error, &segment.index) {
-            (IndexReadError::Host(error), _) => Stop::Host(error),
-            (IndexReadError::NotResident, ReadableIndex::File { file, .. }) => {
-                Stop::NotResident(FileRange { file: Arc::clone(file), position: 0, len: INDEX_READ_AHEAD_BYTES })
+    fn index_stop(&self, error: IndexReadError) -> Stop {
+        match error {
+            IndexReadError::Host(error) => Stop::Host(error),
+            IndexReadError::NotResident { file, position } => {
+                // As much in front of it as behind it: a search goes to both sides.
+                let position = position.saturating_sub(INDEX_READ_AHEAD_BYTES as u64 / 2);
+                Stop::NotResident(FileRange { file, position, len: INDEX_READ_AHEAD_BYTES })
             }
-            (IndexReadError::NotResident, ReadableIndex::Memory(_)) => Stop::Host(ErrorKind::WouldBlock.into()),
         }
     }
 

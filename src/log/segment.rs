@@ -14,7 +14,8 @@ use std::sync::Arc;
 use super::format::{self, FileKind};
 use super::header_check::HeadersSeen;
 use super::index_builder::IndexBuilder;
-use super::offset_index::{self, OffsetIndex, OffsetIndexEntry};
+use super::index_file::{IndexFile, IndexReadError};
+use super::offset_index::{OffsetIndex, OffsetIndexEntry};
 use super::rebuild;
 use crate::base::{Offset, Timestamp};
 use crate::io::File;
@@ -120,10 +121,7 @@ pub(super) struct OpenSegment {
 pub(super) enum IndexSource {
     /// Sealed a moment ago, the file is being written.
     Memory(Arc<OffsetIndex>),
-    File {
-        file: Arc<File>,
-        entries: usize,
-    },
+    File(IndexFile),
 }
 
 /// Any segment, as a reader needs it.
@@ -137,45 +135,30 @@ pub(super) struct ReadableSegment<'a> {
 
 pub(super) enum ReadableIndex<'a> {
     Memory(&'a OffsetIndex),
-    File { file: &'a Arc<File>, entries: usize },
+    File(&'a IndexFile),
 }
 
 impl ReadableIndex<'_> {
     /// The last entry at or below the offset. Does not wait for the disk.
     ///
     /// # Errors
-    /// The position in the index file whose page is not in memory, or the host's.
+    /// A piece of the index file is not in memory, or the host's.
     pub fn lookup(&self, relative_offset: u32) -> Result<Option<OffsetIndexEntry>, IndexReadError> {
         match self {
             ReadableIndex::Memory(index) => Ok(index.lookup(relative_offset)),
-            ReadableIndex::File { file, entries } => offset_index::lookup(*entries, relative_offset, |i| try_read_entry(file, i)),
+            ReadableIndex::File(index) => index.lookup(relative_offset),
         }
     }
 
-    /// The last entry whose batch begins at or below the position. Does not wait for the disk.
-    pub fn lookup_position(&self, position: u32) -> Result<Option<OffsetIndexEntry>, IndexReadError> {
+    /// The last entry whose batch begins at or below the position, in a segment of `segment_bytes`. Does not wait for the disk.
+    ///
+    /// # Errors
+    /// As [`lookup`](Self::lookup).
+    pub fn lookup_position(&self, position: u32, segment_bytes: u32) -> Result<Option<OffsetIndexEntry>, IndexReadError> {
         match self {
             ReadableIndex::Memory(index) => Ok(index.lookup_position(position)),
-            ReadableIndex::File { file, entries } => offset_index::lookup_position(*entries, position, |i| try_read_entry(file, i)),
+            ReadableIndex::File(index) => index.lookup_position(position, segment_bytes),
         }
-    }
-}
-
-/// Why an index could not be searched here and now.
-pub(super) enum IndexReadError {
-    NotResident,
-    Host(io::Error),
-}
-
-fn try_read_entry(file: &File, i: usize) -> Result<OffsetIndexEntry, IndexReadError> {
-    let mut bytes = [0; offset_index::ENTRY_BYTES];
-    let position = (i * offset_index::ENTRY_BYTES) as u64;
-    match file.try_read_at(&mut bytes, position) {
-        Ok(read) if read == bytes.len() => Ok(OffsetIndexEntry::parse(bytes)),
-        // 8 divides every page size, so an entry never straddles two pages: short means that somebody cut the file.
-        Ok(_) => Err(IndexReadError::Host(ErrorKind::UnexpectedEof.into())),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(IndexReadError::NotResident),
-        Err(error) => Err(IndexReadError::Host(error)),
     }
 }
 

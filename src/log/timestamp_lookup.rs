@@ -155,7 +155,7 @@ impl Log {
 }
 
 fn source_of(segment: &SealedSegment) -> Source {
-    let is_finished = segment.open.as_ref().is_none_or(|open| matches!(open.index, IndexSource::File { .. }));
+    let is_finished = segment.open.as_ref().is_none_or(|open| matches!(open.index, IndexSource::File(_)));
     if is_finished { Source::Files } else { Source::UnfinishedFiles }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::error::{Doing, LogError};
 use super::format::{FileKind, PREPARED_FILE};
+use super::index_file::IndexFile;
 use super::jobs::{Job, JobDone, Step, StepDone, write_index};
 use super::leader_epochs;
 use super::partition_log::{Log, Prepared};
@@ -55,7 +56,7 @@ impl Log {
         for segment in &mut self.sealed {
             let is_idle = |used_at: Timestamp| now.0.saturating_sub(used_at.0) > IDLE_SEGMENT_MS;
             // Its index is still on its way to the file: closed later.
-            if segment.open.as_ref().is_some_and(|open| matches!(open.index, IndexSource::File { .. }) && is_idle(open.used_at.get())) {
+            if segment.open.as_ref().is_some_and(|open| matches!(open.index, IndexSource::File(_)) && is_idle(open.used_at.get())) {
                 segment.open = None;
             }
         }
@@ -125,7 +126,7 @@ impl Log {
     fn take_written_index(&mut self, base_offset: Offset, index: std::io::Result<(Arc<File>, usize)>) {
         let Ok(at) = self.sealed.binary_search_by_key(&base_offset, |segment| segment.base_offset) else { return };
         match (index, &mut self.sealed[at].open) {
-            (Ok((file, entries)), Some(open)) => open.index = IndexSource::File { file, entries },
+            (Ok((file, entries)), Some(open)) => open.index = IndexSource::File(IndexFile::new(file, entries)),
             (Ok(_), None) => {}
             // The index in memory serves until the log is closed; the next start makes the file anew.
             (Err(_), _) => self.counters.background_failures += 1,

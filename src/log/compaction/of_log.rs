@@ -186,7 +186,7 @@ impl Log {
     /// The sealed segments up to the first whose files are not finished.
     fn planned_segments(&self) -> impl Iterator<Item = (SegmentFacts, &SealedSegment)> + Clone {
         let ends = self.sealed.iter().skip(1).map(|segment| segment.base_offset).chain([self.active.base_offset]);
-        let is_finished = |segment: &SealedSegment| segment.open.as_ref().is_none_or(|open| matches!(open.index, IndexSource::File { .. }));
+        let is_finished = |segment: &SealedSegment| segment.open.as_ref().is_none_or(|open| matches!(open.index, IndexSource::File(_)));
         self.sealed.iter().zip(ends).take_while(move |(segment, _)| is_finished(segment)).map(|(segment, end_offset)| {
             let (base_offset, size) = (segment.base_offset, segment.size);
             (SegmentFacts { base_offset, end_offset, size, age_from: segment.age_from() }, segment)
