@@ -3,7 +3,6 @@
 //! Any thread. A switch is one relaxed load of a word that is written at start-up only, so cores may read it per request. Invariant: a feature
 //! that is off changes speed, never bytes.
 
-use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,30 +18,6 @@ pub enum Feature {
     Preallocate = 4,
     /// `sync_file_range`: start writing back without waiting.
     StartWriteback = 8,
-}
-
-impl Feature {
-    pub const ALL: [Feature; 4] = [Feature::ReadNoWait, Feature::CacheStat, Feature::Preallocate, Feature::StartWriteback];
-
-    /// The name in settings and in the report of `doctor`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Feature::ReadNoWait => "read-no-wait",
-            Feature::CacheStat => "cachestat",
-            Feature::Preallocate => "preallocate",
-            Feature::StartWriteback => "start-writeback",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Feature> {
-        Feature::ALL.into_iter().find(|feature| feature.name() == name)
-    }
-}
-
-impl fmt::Display for Feature {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
 }
 
 /// Bits of the features that are not used, by wish or because the kernel answered ENOSYS once.
@@ -146,17 +121,6 @@ pub mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_feature_has_a_bit_and_a_name_of_its_own() {
-        let mut bits = 0;
-        for feature in Feature::ALL {
-            assert_eq!(bits & feature as u32, 0, "{feature} shares a bit");
-            bits |= feature as u32;
-            assert_eq!(Feature::parse(feature.name()), Some(feature));
-        }
-        assert_eq!(Feature::parse("warp-drive"), None);
-    }
 
     #[test]
     fn io_uring_is_there_or_the_error_says_what_to_do() {

@@ -1,18 +1,21 @@
-//! One open file: positioned reads and writes, reads that do not wait for the disk, and questions about the page cache.
+//! One open file: positioned reads and writes, and reads that do not wait for the disk. `residency`: what of it is in memory.
 //!
 //! `Send + Sync`, any thread. A call may block for as long as the disk takes, unless its name starts with `try_` or its text says otherwise.
 //! Positions and lengths are bytes from the start of the file. There is no file cursor, so any number of readers may share one `File`.
 
+mod residency;
+
 use std::fs;
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::features::{self, Feature};
+use residency::Residency;
 
 /// Linux takes at most this many slices in one `pwritev` (`UIO_MAXIOV`).
 const SLICES_PER_WRITE_MAX: usize = 1024;
@@ -23,8 +26,7 @@ pub struct File {
     file: fs::File,
     /// The file system answered EOPNOTSUPP to `RWF_NOWAIT` once: not asked again. Written at most once in practice.
     read_no_wait_refused: AtomicBool,
-    /// `cachestat` was refused for this file (EPERM for a file of another owner, EOPNOTSUPP on some file systems).
-    cachestat_refused: AtomicBool,
+    residency: Residency,
 }
 
 /// Bytes of a file that are to be sent or read. Cheap to clone; the file stays open while a range of it lives, even when its name is gone.
@@ -50,27 +52,27 @@ impl FileRange {
 
 impl File {
     fn new(file: fs::File) -> File {
-        File { file, read_no_wait_refused: AtomicBool::new(false), cachestat_refused: AtomicBool::new(false) }
+        File { file, read_no_wait_refused: AtomicBool::new(false), residency: Residency::new() }
     }
 
     /// Opens an existing file for reading.
     pub fn open_read(path: &Path) -> io::Result<File> {
-        fs::File::open(path).map(File::new)
+        open(fs::OpenOptions::new().read(true), path)
     }
 
     /// Opens an existing file for reading and writing, and leaves its bytes as they are.
     pub fn open_write(path: &Path) -> io::Result<File> {
-        fs::OpenOptions::new().read(true).write(true).open(path).map(File::new)
+        open(fs::OpenOptions::new().read(true).write(true), path)
     }
 
     /// Opens a file for reading and writing; one that is not there yet is created empty, one that is there keeps its bytes.
     pub fn create(path: &Path) -> io::Result<File> {
-        fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map(File::new)
+        open(fs::OpenOptions::new().read(true).write(true).create(true).truncate(false), path)
     }
 
     /// Creates a file for reading and writing; one that is there already is an error (`AlreadyExists`).
     pub fn create_new(path: &Path) -> io::Result<File> {
-        fs::OpenOptions::new().read(true).write(true).create_new(true).open(path).map(File::new)
+        open(fs::OpenOptions::new().read(true).write(true).create_new(true), path)
     }
 
     /// The file's length. Does not wait for the disk.
@@ -155,7 +157,12 @@ impl File {
                 Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
                     self.read_no_wait_refused.store(true, Ordering::Relaxed);
                 }
-                result => return result,
+                result => {
+                    if matches!(result, Ok(read) if read > 0) {
+                        self.note_seen(position);
+                    }
+                    return result;
+                }
             }
         }
         self.read_at(buffer, position)
@@ -164,42 +171,6 @@ impl File {
     /// Whether this file can be read without waiting (preadv2(2), RWF_NOWAIT), as far as is known yet.
     pub fn has_read_no_wait(&self) -> bool {
         features::is_on(Feature::ReadNoWait) && !self.read_no_wait_refused.load(Ordering::Relaxed)
-    }
-
-    /// Whether all of a range is in the page cache and ready to be read. Takes microseconds and never waits for the disk.
-    ///
-    /// `cachestat` finds a hole anywhere but also counts pages whose read is still in flight; a one-byte read with `RWF_NOWAIT` answers EAGAIN for
-    /// those. So both are asked. Where neither works the answer is `true`: nothing better is known, and the read will wait for the disk.
-    ///
-    /// # Errors
-    /// The host's.
-    pub fn resident(&self, position: u64, len: usize) -> io::Result<bool> {
-        if len == 0 {
-            return Ok(true);
-        }
-        let counted = self.count_cached_pages(position, len);
-        if counted.is_some_and(|cached| cached < pages_touched(position, len)) {
-            return Ok(false);
-        }
-        if !self.has_read_no_wait() {
-            return Ok(true);
-        }
-        // In flight means read ahead, and the kernel reads ahead in windows of 128 KiB and more: one probe per window. Without a
-        // count the probes must also find the holes: one per 16 KiB, the smallest step that read-ahead takes.
-        let step = if counted.is_some() { 128 * 1024 } else { 16 * 1024 };
-        let last = position + len as u64 - 1;
-        let mut at = position;
-        loop {
-            match self.try_read_at(&mut [0], at) {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
-            }
-            if at == last {
-                return Ok(true);
-            }
-            at = (at + step).min(last);
-        }
     }
 
     /// Cuts the file, or extends it by zeros, to `len` bytes. Also gives back blocks that were preallocated beyond.
@@ -258,32 +229,22 @@ impl File {
         let read = unsafe { libc::preadv2(self.file.as_raw_fd(), &slice, 1, position as i64, libc::RWF_NOWAIT) };
         if read < 0 { Err(io::Error::last_os_error()) } else { Ok(read as usize) }
     }
-
-    /// How many pages of the range are in the cache, read or still being read; `None` if the kernel does not tell.
-    fn count_cached_pages(&self, position: u64, len: usize) -> Option<u64> {
-        if !features::is_on(Feature::CacheStat) || self.cachestat_refused.load(Ordering::Relaxed) {
-            return None;
-        }
-        let range = CacheStatRange { offset: position, len: len as u64 };
-        let mut counts = CacheStat::default();
-        // SAFETY: cachestat(2): both pointers are to live structs of the kernel's layout; it writes only `counts`.
-        let status = unsafe { libc::syscall(SYS_CACHESTAT, self.file.as_raw_fd(), &range, &mut counts, 0) };
-        if status == 0 {
-            return Some(counts.cached);
-        }
-        if io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
-            features::switch_off(Feature::CacheStat);
-        } else {
-            self.cachestat_refused.store(true, Ordering::Relaxed);
-        }
-        None
-    }
 }
 
 impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// Opens a file whose access time stays as it is (O_NOATIME): with `relatime`, a read that follows a write would change the inode, and that waits for the journal.
+/// Only a file's owner may have that; others go without.
+fn open(options: &mut fs::OpenOptions, path: &Path) -> io::Result<File> {
+    let opened = match options.custom_flags(libc::O_NOATIME).open(path) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => options.custom_flags(0).open(path),
+        result => result,
+    };
+    opened.map(File::new)
 }
 
 fn ignore_unsupported(status: libc::c_int) -> io::Result<()> {
@@ -297,36 +258,10 @@ fn ignore_unsupported(status: libc::c_int) -> io::Result<()> {
     }
 }
 
-fn pages_touched(position: u64, len: usize) -> u64 {
-    let page_bytes = page_bytes();
-    (position + len as u64 - 1) / page_bytes - position / page_bytes + 1
-}
-
 /// The size of a page of memory: 4 KiB on x86-64, up to 64 KiB on arm64.
 pub fn page_bytes() -> u64 {
     // SAFETY: sysconf reads a constant of the system.
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) as u64 }
-}
-
-/// The number of cachestat(2), the same on every architecture (asm-generic/unistd.h).
-const SYS_CACHESTAT: libc::c_long = 451;
-
-/// `struct cachestat_range` of linux/mman.h.
-#[repr(C)]
-struct CacheStatRange {
-    offset: u64,
-    len: u64,
-}
-
-/// `struct cachestat` of linux/mman.h: all counts are pages.
-#[repr(C)]
-#[derive(Default)]
-struct CacheStat {
-    cached: u64,
-    dirty: u64,
-    writeback: u64,
-    evicted: u64,
-    recently_evicted: u64,
 }
 
 #[cfg(test)]

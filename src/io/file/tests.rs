@@ -1,5 +1,6 @@
 //! Tests of `file.rs`.
 
+use super::residency::pages_touched;
 use super::*;
 use crate::io::features::testing::without;
 
@@ -88,8 +89,25 @@ fn a_read_that_may_not_wait_stops_at_the_first_cold_page() {
     assert_eq!(file.try_read_at(&mut buffer, 4 * MIB as u64).unwrap(), 0, "the end of the file is no block");
 }
 
+/// Also for a reader that follows a writer, where `relatime` would.
 #[test]
-fn residency_sees_a_hole_with_and_without_cachestat() {
+fn reading_does_not_change_the_access_time() {
+    use std::os::unix::fs::MetadataExt;
+    let (_directory, file) = file_with(MIB);
+    let accessed = |file: &File| file.file.metadata().map(|metadata| (metadata.atime(), metadata.atime_nsec())).unwrap();
+    let before = accessed(&file);
+    for _ in 0..3 {
+        // The kernel's clock for files goes in steps of a few milliseconds.
+        std::thread::sleep(Duration::from_millis(20));
+        file.write_all_at(&mut [IoSlice::new(b"new")], 0).unwrap();
+        file.read_exact_at(&mut [0; 3], 0).unwrap();
+        file.try_read_at(&mut [0; 3], 0).unwrap();
+    }
+    assert_eq!(accessed(&file), before);
+}
+
+#[test]
+fn residency_sees_a_hole_by_each_question() {
     let (_directory, file) = file_with(4 * MIB);
     for off in [&[][..], &[Feature::CacheStat]] {
         without(off, || {
@@ -110,7 +128,32 @@ fn residency_sees_a_hole_with_and_without_cachestat() {
 }
 
 #[test]
-fn without_either_probe_reads_work_and_everything_counts_as_resident() {
+fn a_page_that_was_seen_counts_for_a_moment_and_only_while_it_is_there() {
+    let (_directory, file) = file_with(MIB);
+    let (_other_directory, other) = file_with(MIB);
+    file.read_exact_at(&mut vec![0; MIB], 0).unwrap();
+    let at = MIB as u64 / 2;
+    assert!(!file.was_seen(at), "a read that may wait says nothing");
+    // The next look may come late on a busy machine: then it is taken again.
+    let seen_at_once = (0..100).any(|_| {
+        file.try_read_at(&mut [0], at).unwrap();
+        file.was_seen(at + 1)
+    });
+    assert!(seen_at_once);
+    assert!(!file.was_seen(at - 1) && !other.was_seen(at), "another page, another file");
+    std::thread::sleep(Duration::from_millis(30));
+    assert!(!file.was_seen(at), "long ago");
+
+    if make_cold(&file, MIB) {
+        file.read_exact_at(&mut vec![0; MIB], 0).unwrap();
+        file.try_read_at(&mut [0], at).unwrap();
+        file.dont_need(0, MIB as u64).unwrap();
+        assert!(!file.resident(at, 1).unwrap(), "seen, and gone");
+    }
+}
+
+#[test]
+fn without_any_question_reads_work_and_everything_counts_as_resident() {
     let (_directory, file) = file_with(MIB);
     make_cold(&file, MIB);
     without(&[Feature::CacheStat, Feature::ReadNoWait], || {

@@ -1,0 +1,154 @@
+//! Whether bytes of a file are in the page cache, ready to be sent.
+//!
+//! Any thread; microseconds, never the disk. Two questions, each gone without where it is refused: `cachestat` (Linux 6.5) finds a hole anywhere but
+//! also counts pages whose read is still in flight; a read of one byte with `RWF_NOWAIT` (Linux 4.14, most file systems) answers EAGAIN for those. So both
+//! are asked. A page that this thread has read without waiting a moment ago is not asked about again while `cachestat` finds no hole: the kernel does not take
+//! such a page away and begin to read it anew within [`SEEN_MS_MAX`]. That spares readers who go on where they ended most of the probes.
+
+use std::cell::Cell;
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::{File, page_bytes};
+use crate::io::clock::monotonic_ns;
+use crate::io::features::{self, Feature};
+
+/// With a count of the pages, one probe for each window that the kernel reads ahead at least.
+const PROBE_EVERY_WITH_COUNT: u64 = 128 * 1024;
+/// Without, the probes must find the holes too: one for the smallest step that read-ahead takes.
+const PROBE_EVERY_ALONE: u64 = 16 * 1024;
+
+/// For how long a page that was read without waiting counts as ready.
+const SEEN_MS_MAX: u64 = 10;
+/// Such pages that a thread remembers: two for each of so many readers, if they do not take each other's places.
+const SEEN_PAGES_MAX: usize = 128;
+
+/// What a file keeps for the questions.
+#[derive(Debug)]
+pub(super) struct Residency {
+    /// EPERM for a file of another owner, EOPNOTSUPP on some file systems.
+    cachestat_refused: AtomicBool,
+    /// No other file of this process has ever had it.
+    id: u64,
+}
+
+impl Residency {
+    pub(super) fn new() -> Residency {
+        static LAST_ID: AtomicU64 = AtomicU64::new(0);
+        Residency { cachestat_refused: AtomicBool::new(false), id: LAST_ID.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+}
+
+/// A page that was read without waiting.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    /// 0: none.
+    file: u64,
+    page: u64,
+    ms: u64,
+}
+
+thread_local! {
+    static SEEN: [Cell<Seen>; SEEN_PAGES_MAX] = const { [const { Cell::new(Seen { file: 0, page: 0, ms: 0 }) }; SEEN_PAGES_MAX] };
+}
+
+impl File {
+    /// Whether all of a range is in the page cache and ready to be read. Where nothing can be asked the answer is `true`: nothing better is known, and the read
+    /// will wait for the disk.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn resident(&self, position: u64, len: usize) -> io::Result<bool> {
+        if len == 0 {
+            return Ok(true);
+        }
+        let counted = self.count_cached_pages(position, len);
+        if counted.is_some_and(|cached| cached < pages_touched(position, len)) {
+            return Ok(false);
+        }
+        if !self.has_read_no_wait() {
+            return Ok(true);
+        }
+        let step = if counted.is_some() { PROBE_EVERY_WITH_COUNT } else { PROBE_EVERY_ALONE };
+        let last = position + len as u64 - 1;
+        let mut at = position;
+        loop {
+            if counted.is_none() || !self.was_seen(at) {
+                match self.try_read_at(&mut [0], at) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                    Err(error) => return Err(error),
+                }
+            }
+            if at == last {
+                return Ok(true);
+            }
+            at = (at + step).min(last);
+        }
+    }
+
+    /// Remembers that the page at `position` was read without waiting.
+    pub(super) fn note_seen(&self, position: u64) {
+        let page = position / page_bytes();
+        let seen = Seen { file: self.residency.id, page, ms: monotonic_ns() / 1_000_000 };
+        SEEN.with(|pages| pages[self.slot(page)].set(seen));
+    }
+
+    pub(super) fn was_seen(&self, position: u64) -> bool {
+        let page = position / page_bytes();
+        let seen = SEEN.with(|pages| pages[self.slot(page)].get());
+        (seen.file, seen.page) == (self.residency.id, page) && monotonic_ns() / 1_000_000 <= seen.ms + SEEN_MS_MAX
+    }
+
+    fn slot(&self, page: u64) -> usize {
+        // Readers of one file are far apart, and those of several at like places.
+        (page.wrapping_add(self.residency.id.wrapping_mul(31)) % SEEN_PAGES_MAX as u64) as usize
+    }
+
+    /// How many pages of the range are in the cache, read or still being read; `None` if the kernel does not tell.
+    fn count_cached_pages(&self, position: u64, len: usize) -> Option<u64> {
+        if !features::is_on(Feature::CacheStat) || self.residency.cachestat_refused.load(Ordering::Relaxed) {
+            return None;
+        }
+        let range = CacheStatRange { offset: position, len: len as u64 };
+        let mut counts = CacheStat::default();
+        // SAFETY: cachestat(2): both pointers are to live structs of the kernel's layout; it writes only `counts`.
+        let status = unsafe { libc::syscall(SYS_CACHESTAT, self.file.as_raw_fd(), &range, &mut counts, 0) };
+        if status == 0 {
+            return Some(counts.cached);
+        }
+        if io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
+            features::switch_off(Feature::CacheStat);
+        } else {
+            self.residency.cachestat_refused.store(true, Ordering::Relaxed);
+        }
+        None
+    }
+}
+
+pub(super) fn pages_touched(position: u64, len: usize) -> u64 {
+    let page_bytes = page_bytes();
+    (position + len as u64 - 1) / page_bytes - position / page_bytes + 1
+}
+
+/// The number of cachestat(2), the same on every architecture (asm-generic/unistd.h).
+const SYS_CACHESTAT: libc::c_long = 451;
+
+/// `struct cachestat_range` of linux/mman.h.
+#[repr(C)]
+struct CacheStatRange {
+    offset: u64,
+    len: u64,
+}
+
+/// `struct cachestat` of linux/mman.h: all counts are pages.
+#[repr(C)]
+#[derive(Default)]
+struct CacheStat {
+    cached: u64,
+    dirty: u64,
+    writeback: u64,
+    evicted: u64,
+    recently_evicted: u64,
+}
