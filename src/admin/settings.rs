@@ -34,7 +34,7 @@ pub const NODE_ID_MAX: i32 = (i32::MAX - 999) / 1000;
 /// How fetched bytes get from the page cache to the socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FetchTransfer {
-    /// Copy small ranges, splice large ones.
+    /// Copy small ranges, send large ones by sendfile.
     #[default]
     Auto,
     /// Splice every range.

@@ -46,5 +46,5 @@ pub fn encode_with_header<Message: Encodable>(info: RequestInfo, header_version:
     message.encode(&mut buffer, info.version).expect("answers set only fields that their version has");
     let length = i32::try_from(buffer.len() - 4).expect("answers are bounded far below 2 GiB");
     buffer[..4].copy_from_slice(&length.to_be_bytes());
-    Response::new(info.key as u16, buffer)
+    Response::new(buffer)
 }

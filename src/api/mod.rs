@@ -83,7 +83,7 @@ impl Api {
         Api { shard, turns: Turns::default(), rounds }
     }
 
-    /// Starts the requests that one read brought, in order.
+    /// Starts the requests that were handed over together, in order.
     fn start(&self, peer: Peer, frames: Frames<'_>, replies: &mut Vec<Reply>, received_ns: u64) {
         let memory = frames.memory();
         let may_be_kept = frames.is_passing();

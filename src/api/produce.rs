@@ -1,6 +1,6 @@
 //! Produce: checks every batch, hands it to the core that owns its partition, answers once the ack rule holds.
 //!
-//! Runs on the core of the connection. All Produce requests that one read brought are one [`ProduceTurn`]; what the turns of several connections
+//! Runs on the core of the connection. The Produce requests that are handed over together are one [`ProduceTurn`]; what the turns of several connections
 //! bring goes down in [`Rounds`], one write for each partition of this core. Batches for another core's partition travel there, and those for
 //! one on its way between two cores wait; the order of one connection's batches in one partition is always that of the requests.
 
@@ -13,12 +13,13 @@ mod ticket;
 use std::rc::Rc;
 
 use crate::api::message::RequestInfo;
-use crate::base::{ErrorCode, Timestamp};
+use crate::base::{ErrorCode, PartitionIndex, Timestamp, TopicName};
 use crate::io::clock;
 use crate::net::received::Received;
 use crate::net::service::Reply;
 use crate::shard::partition::{PartitionKey, owner};
 use crate::shard::{Shard, counters};
+use crate::wire::batch_error::BatchError;
 use crate::wire::frame::TopicReference;
 use crate::wire::owned_batches::OwnedBatches;
 use crate::wire::produce::{self, ProducePartition};
@@ -40,7 +41,7 @@ pub enum Next {
     MustWait,
 }
 
-/// The Produce requests of one turn of a connection.
+/// The Produce requests that a connection has handed over together.
 pub struct ProduceTurn<'a> {
     rounds: &'a Rc<Rounds>,
     memory: &'a Rc<Received>,
@@ -178,15 +179,10 @@ impl<'a> ProduceTurn<'a> {
                 None => Some(PartitionAnswer::Waiting(Waiting::Owner(current.elsewhere.add(core, key, OwnedBatches::copy(&[batch]))))),
             },
             Ok(Checked::NeedsMoreWork) => {
-                let work = check_beside(shard.clone(), key, records.to_vec(), rules, acks_all);
+                let work = check_beside(shard.clone(), topic.name.clone(), key, records.to_vec(), rules, acks_all);
                 Some(PartitionAnswer::Waiting(Waiting::Beside(Box::pin(work))))
             }
-            Err(error) => {
-                counters::add(&shard.counters.batches_refused, 1);
-                tracing::debug!("produce to {}-{}: {error}", topic.name, partition.index);
-                let (code, record_index) = (error.error_code(), error.record_index());
-                Some(PartitionAnswer::Refused { error: code, message: Some(error.to_string()), record_index })
-            }
+            Err(error) => Some(refuse_batch(shard, &topic.name, partition.index, &error)),
         }
     }
 }
@@ -199,8 +195,22 @@ fn refuse_whole_request(version: i16, acks: i16) -> Option<PartitionAnswer> {
     (!matches!(acks, -1..=1)).then(|| PartitionAnswer::refused(ErrorCode::InvalidRequiredAcks))
 }
 
+/// The answer to a batch that breaks a rule.
+fn refuse_batch(shard: &Shard, topic: &TopicName, index: PartitionIndex, error: &BatchError) -> PartitionAnswer {
+    counters::add(&shard.counters.batches_refused, 1);
+    tracing::debug!("produce to {topic}-{index}: {error}");
+    PartitionAnswer::Refused { error: error.error_code(), message: Some(error.to_string()), record_index: error.record_index() }
+}
+
 /// Unpacks on a helper thread what would hold up the core, then appends.
-async fn check_beside(shard: Rc<Shard>, key: PartitionKey, records: Vec<u8>, rules: TopicRules, acks_all: bool) -> PartitionAnswer {
+async fn check_beside(
+    shard: Rc<Shard>,
+    topic: TopicName,
+    key: PartitionKey,
+    records: Vec<u8>,
+    rules: TopicRules,
+    acks_all: bool,
+) -> PartitionAnswer {
     let rules = rules.with_all_the_time();
     let checked = shard
         .offload(key.order(), move || match rules.check(&records) {
@@ -211,10 +221,7 @@ async fn check_beside(shard: Rc<Shard>, key: PartitionKey, records: Vec<u8>, rul
         .await;
     match checked {
         Ok(batches) => append_where_it_is(shard, key, batches, acks_all).await,
-        Err(error) => {
-            counters::add(&shard.counters.batches_refused, 1);
-            PartitionAnswer::Refused { error: error.error_code(), message: Some(error.to_string()), record_index: error.record_index() }
-        }
+        Err(error) => refuse_batch(&shard, &topic, key.index, &error),
     }
 }
 

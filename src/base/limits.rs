@@ -1,4 +1,4 @@
-//! Every bound of the broker, in one place.
+//! The bounds of the broker. One that matters to a single file only may be a named constant there.
 //!
 //! Invariants: the `const` assertions at the end relate the limits to each other.
 
@@ -14,7 +14,7 @@ pub const RECEIVE_BUFFER_BYTES: usize = 256 * 1024;
 pub const FRAME_BUFFER_BYTES_MIN: usize = 64 * 1024;
 /// The longest time for which a connection is muted in one go: while it is, nobody notices that its peer is gone.
 pub const CONNECTION_MUTED_MS_MAX: i32 = 60_000;
-/// Connections one core serves; one more is closed at once.
+/// Connections one core serves at most; fewer if the process may not open enough files. One more is closed at once.
 pub const CONNECTIONS_PER_CORE_MAX: usize = 20_000;
 /// Requests of one connection answered together.
 pub const PIPELINED_REQUESTS_MAX: usize = 1024;
@@ -48,9 +48,9 @@ pub const QUOTA_CLIENTS_MAX: usize = 10_000;
 pub const QUOTA_EXCHANGE_MS: u64 = 100;
 /// The most a fetch answer carries, Kafka's `fetch.max.bytes` of a broker.
 pub const FETCH_RESPONSE_BYTES_MAX: usize = 55 * 1024 * 1024;
-/// Ranges below this are copied, larger ones spliced.
+/// With `--fetch-transfer auto`, ranges below this are copied and larger ones go by sendfile.
 pub const SPLICE_BYTES_MIN: usize = 32 * 1024;
-/// One splice call moves at most this much.
+/// One call of sendfile or splice moves at most this much.
 pub const SPLICE_QUANTUM_BYTES: usize = 512 * 1024;
 /// What one compressed batch may grow to when it is checked.
 pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;

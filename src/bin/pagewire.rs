@@ -145,9 +145,9 @@ fish:  pagewire completions fish > ~/.config/fish/completions/pagewire.fish
 
 A shell that is started afterwards completes commands, flags and their values.";
 
-const SETTINGS_HELP: &str = "Every flag may also stand in the environment (PAGEWIRE_DATA_DIR for --data-dir, PAGEWIRE_SET_NUM_PARTITIONS for \
-     --set num.partitions) and in the file of --config (data-dir = \"/data\"; settings of --set in a table [set]). Flags win over the \
-     environment, the environment over the file.";
+const SETTINGS_HELP: &str = "Every flag of `serve` but --show-settings may also stand in the environment (PAGEWIRE_DATA_DIR for --data-dir, \
+     PAGEWIRE_SET_NUM_PARTITIONS for --set num.partitions) and, but for --config itself, in the file of --config (data-dir = \"/data\"; \
+     settings of --set in a table [set]). Flags win over the environment, the environment over the file.";
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;

@@ -1,6 +1,6 @@
 //! The embedded metadata store: one file, `metadata.pagewire` in the data directory, replaced whole with every change.
 //!
-//! Blocking; control thread and start-up only. Invariant: the file is always a whole image, the old one or the new one, whatever
+//! Blocking; helper threads and start-up only. Invariant: the file is always a whole image, the old one or the new one, whatever
 //! moment the process or the machine dies in (written beside, synced, renamed, directory synced).
 
 use std::io;

@@ -1,4 +1,4 @@
-//! The world: clock, files, sockets, splice, the mesh between cores. The only folder with unsafe code and system calls.
+//! The world: clock, files, sockets, splice, the mesh between cores. The only folder with unsafe code written by hand.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -12,9 +12,10 @@
 //! | `transfer` | the ways in which a range of a file goes to a socket |
 //! | `glommio` | the executor of a core, its sockets, its ring |
 //! | `stream` | files from front to back, for tools |
-//! | `thread`, `entropy` | threads before and after the cores, and one for work that has time; randomness |
+//! | `thread`, `entropy` | threads for blocking work, and one for work that has time; randomness |
 //!
-//! Every `unsafe` block carries the argument why it is sound. Everything else in the crate is safe code.
+//! Every `unsafe` block carries the argument why it is sound. Everything else in the crate is safe code, but for what is generated in
+//! `cluster/generated`.
 
 // This is where the rest of the crate is sent to.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]

@@ -1,4 +1,4 @@
-//! Threads for blocking work before the cores run and after they have ended, and one for work that has time.
+//! Threads for blocking work: opening and closing logs, syncing new directories, and one for work that has time.
 //!
 //! Everything else goes to the cores or to the control thread's helpers.
 

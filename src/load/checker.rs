@@ -73,11 +73,6 @@ impl StreamChecker {
         self.at_acknowledged_offset.insert(sequence..sequence + 1);
     }
 
-    /// The sequence number after the largest one seen.
-    pub fn next_sequence(&self) -> u64 {
-        self.next
-    }
-
     pub fn received(&self) -> u64 {
         self.received
     }

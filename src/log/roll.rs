@@ -1,6 +1,7 @@
 //! When a segment ends and the next one begins.
 //!
-//! Runs inline on the core, without creating or renaming a file: the next segment's file was prepared by a job and gets its name by another one.
+//! Runs inline on the core. The next segment's file was prepared by a job and gets its name by another one; only if none is ready is one
+//! created here.
 //!
 //! Kafka's rules: no room for the batch; the batch's timestamp lies more than `segment.ms` after the first batch's; an index is full; the offset is too far
 //! from the base for an i32. Records without a timestamp count by the clock. Ours in addition: a segment that was begun `segment.ms` ago by

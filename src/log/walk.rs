@@ -1,6 +1,6 @@
-//! Walking a segment's file from batch to batch, for recovery, index rebuilding, timestamp lookups and inspection.
+//! Walking a segment's file from batch to batch, for recovery, index rebuilding, timestamp lookups, inspection and compaction.
 //!
-//! Blocking; helper threads. Nothing is allocated by a number from the disk before that many bytes are known to be in the file.
+//! Blocking; helper threads and the cleaner's. Nothing is allocated by a number from the disk before that many bytes are known to be in the file.
 //!
 //! Invariant: a walk yields whole batches without a gap between them, or says where and why it cannot go on.
 
@@ -130,7 +130,9 @@ impl<'a> Walk<'a> {
         if position < self.buffer_start || u64::from(position) + len as u64 > have {
             let wanted = len.max(chunk).min((self.end - position) as usize);
             self.buffer.resize(wanted, 0);
-            for (piece, at) in self.buffer.chunks_mut(BACKGROUND_CALL_BYTES_MAX).zip((u64::from(position)..).step_by(BACKGROUND_CALL_BYTES_MAX)) {
+            for (piece, at) in
+                self.buffer.chunks_mut(BACKGROUND_CALL_BYTES_MAX).zip((u64::from(position)..).step_by(BACKGROUND_CALL_BYTES_MAX))
+            {
                 self.file.read_exact_at(piece, at)?;
             }
             self.bytes_read += wanted as u64;

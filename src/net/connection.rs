@@ -157,7 +157,7 @@ impl<S: Service> Connection<'_, S> {
             let closes = matches!(replies.last(), Some(Reply::Close(_)));
             let answered = replies.iter().map(Reply::requests).sum::<usize>();
             assert!(answered == count || closes, "{count} requests got replies to {answered}");
-            self.outbox.push(&mut replies, self.received_ns, monotonic_ns());
+            self.outbox.push(&mut replies, monotonic_ns());
             self.core.spare_replies.set(replies);
             self.inbox.consume(bytes);
             self.turn_requests += count;
@@ -178,9 +178,8 @@ impl<S: Service> Connection<'_, S> {
         let closed = loop {
             match front {
                 Front::Ready(answer) => {
-                    let (tag, answers, bytes) = (answer.response.tag, answer.response.answers, answer.response.len());
                     mute_ms = mute_ms.max(answer.response.mute_ms);
-                    sent.push(Sent { tag, answers, bytes, received_ns: answer.received_ns, ready_ns: answer.ready_ns, sent_ns: 0 });
+                    sent.push(Sent { answers: answer.response.answers, ready_ns: answer.ready_ns, sent_ns: 0 });
                     sender.send(answer.response).await.map_err(end_of)?;
                 }
                 Front::Close(reason) => break Err(End::Cause(reason)),

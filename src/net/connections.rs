@@ -1,6 +1,6 @@
 //! All connections of one core: accepts them, starts a task for each, and ends them when the core stops.
 //!
-//! On a core's thread. Invariants: `open` holds exactly the connections whose task runs; one more than `CONNECTIONS_PER_CORE_MAX` is closed at once.
+//! On a core's thread. Invariants: `open` holds exactly the connections whose task runs; one more than `options.connections_max` is closed at once.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

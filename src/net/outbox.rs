@@ -25,7 +25,7 @@ pub(super) struct Outbox {
 
 enum Answer {
     Ready(ReadyAnswer),
-    Later { future: Later, requests: usize, request_bytes: usize, received_ns: u64 },
+    Later { future: Later, requests: usize, request_bytes: usize },
     Close(String),
 }
 
@@ -33,7 +33,6 @@ enum Answer {
 pub(super) struct ReadyAnswer {
     pub(super) response: Response,
     requests: usize,
-    pub(super) received_ns: u64,
     pub(super) ready_ns: u64,
 }
 
@@ -48,17 +47,17 @@ pub(super) enum Front {
 
 impl Outbox {
     /// Takes over what the service said to some frames.
-    pub(super) fn push(&mut self, replies: &mut Vec<Reply>, received_ns: u64, ready_ns: u64) {
+    pub(super) fn push(&mut self, replies: &mut Vec<Reply>, ready_ns: u64) {
         for reply in replies.drain(..) {
             let requests = reply.requests();
             let answer = match reply {
                 Reply::Now(response) => {
                     self.bytes_held += response.bytes_held();
-                    Answer::Ready(ReadyAnswer { response, requests, received_ns, ready_ns })
+                    Answer::Ready(ReadyAnswer { response, requests, ready_ns })
                 }
                 Reply::Later { future, bytes_held: request_bytes, .. } => {
                     self.request_bytes_held += request_bytes;
-                    Answer::Later { future, requests, request_bytes, received_ns }
+                    Answer::Later { future, requests, request_bytes }
                 }
                 Reply::Close(reason) => Answer::Close(reason),
             };
@@ -98,8 +97,8 @@ impl Outbox {
             None => Poll::Pending,
             Some(Answer::Ready(_) | Answer::Close(_)) => Poll::Ready(()),
             Some(front @ Answer::Later { .. }) => {
-                let Answer::Later { future, requests, request_bytes, received_ns } = front else { unreachable!() };
-                let (requests, request_bytes, received_ns) = (*requests, *request_bytes, *received_ns);
+                let Answer::Later { future, requests, request_bytes } = front else { unreachable!() };
+                let (requests, request_bytes) = (*requests, *request_bytes);
                 match future.as_mut().poll(context) {
                     Poll::Pending => Poll::Pending,
                     Poll::Ready(outcome) => {
@@ -107,7 +106,7 @@ impl Outbox {
                         *front = match outcome {
                             Some(response) => {
                                 self.bytes_held += response.bytes_held();
-                                Answer::Ready(ReadyAnswer { response, requests, received_ns, ready_ns: now_ns() })
+                                Answer::Ready(ReadyAnswer { response, requests, ready_ns: now_ns() })
                             }
                             None => {
                                 // A close counts as one.
@@ -146,7 +145,7 @@ mod tests {
     use std::task::Waker;
 
     fn now(bytes: usize) -> Reply {
-        Reply::Now(Response::new(0, vec![bytes as u8; bytes]))
+        Reply::Now(Response::new(vec![bytes as u8; bytes]))
     }
 
     fn pop_len(outbox: &mut Outbox) -> Option<usize> {
@@ -162,9 +161,9 @@ mod tests {
         let mut asked = 0;
         let later = Reply::later(std::future::poll_fn(move |_| {
             asked += 1;
-            if asked < 3 { Poll::Pending } else { Poll::Ready(Some(Response::new(0, vec![0; 2]))) }
+            if asked < 3 { Poll::Pending } else { Poll::Ready(Some(Response::new(vec![0; 2]))) }
         }));
-        outbox.push(&mut vec![now(1), later, now(3)], 10, 20);
+        outbox.push(&mut vec![now(1), later, now(3)], 20);
         assert_eq!(pop_len(&mut outbox), Some(1));
         assert_eq!(pop_len(&mut outbox), None);
         let mut context = Context::from_waker(Waker::noop());
@@ -172,7 +171,7 @@ mod tests {
         assert!(outbox.poll_front(&mut context, || 30).is_pending());
         assert!(outbox.poll_front(&mut context, || 30).is_ready());
         let Front::Ready(answer) = outbox.pop() else { panic!("the later answer is ready") };
-        assert_eq!((answer.response.len(), answer.received_ns, answer.ready_ns), (2, 10, 30));
+        assert_eq!((answer.response.len(), answer.ready_ns), (2, 30));
         assert_eq!(pop_len(&mut outbox), Some(3));
         assert!(outbox.is_empty() && outbox.bytes_held == 0);
         assert!(outbox.poll_front(&mut context, || 30).is_pending(), "nothing to wait for");
@@ -181,15 +180,15 @@ mod tests {
     #[test]
     fn no_room_when_answers_pile_up() {
         let mut outbox = Outbox::default();
-        outbox.push(&mut (0..PIPELINED_REQUESTS_MAX - 1).map(|_| now(1)).collect(), 0, 0);
+        outbox.push(&mut (0..PIPELINED_REQUESTS_MAX - 1).map(|_| now(1)).collect(), 0);
         assert_eq!(outbox.room(), 1);
-        outbox.push(&mut vec![now(1)], 0, 0);
+        outbox.push(&mut vec![now(1)], 0);
         assert_eq!(outbox.room(), 0);
         pop_len(&mut outbox);
         assert!(outbox.has_room());
 
         let mut outbox = Outbox::default();
-        outbox.push(&mut vec![now(ANSWER_BYTES_MAX)], 0, 0);
+        outbox.push(&mut vec![now(ANSWER_BYTES_MAX)], 0);
         assert!(!outbox.has_room());
         pop_len(&mut outbox);
         assert!(outbox.has_room());
@@ -198,9 +197,9 @@ mod tests {
     #[test]
     fn no_room_when_requests_pile_up() {
         let mut outbox = Outbox::default();
-        outbox.push(&mut vec![Reply::later_holding(HELD_REQUEST_BYTES_MAX - 1, async { None })], 0, 0);
+        outbox.push(&mut vec![Reply::later_holding(HELD_REQUEST_BYTES_MAX - 1, async { None })], 0);
         assert!(outbox.has_room());
-        outbox.push(&mut vec![Reply::later_holding(1, async { None })], 0, 0);
+        outbox.push(&mut vec![Reply::later_holding(1, async { None })], 0);
         assert!(!outbox.has_room());
         assert!(outbox.poll_front(&mut Context::from_waker(Waker::noop()), || 0).is_ready());
         assert_eq!(outbox.request_bytes_held, 1);
@@ -210,13 +209,13 @@ mod tests {
     #[test]
     fn nothing_is_taken_or_sent_behind_a_close() {
         let mut outbox = Outbox::default();
-        outbox.push(&mut vec![now(1), Reply::Close("enough".into()), now(2)], 0, 0);
+        outbox.push(&mut vec![now(1), Reply::Close("enough".into()), now(2)], 0);
         assert!(!outbox.has_room());
         assert_eq!(pop_len(&mut outbox), Some(1));
         assert!(matches!(outbox.pop(), Front::Close(reason) if reason == "enough"));
         assert!(outbox.is_empty());
 
-        outbox.push(&mut vec![Reply::later(async { None })], 0, 0);
+        outbox.push(&mut vec![Reply::later(async { None })], 0);
         assert!(outbox.poll_front(&mut Context::from_waker(Waker::noop()), || 0).is_ready());
         assert!(matches!(outbox.pop(), Front::Close(_)));
     }

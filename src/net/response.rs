@@ -32,8 +32,6 @@ impl Part {
 pub struct Response {
     /// How many answers it is; 0: to requests that want none.
     pub answers: usize,
-    /// What the service wants to see again in [`Sent`](super::Sent), an API key for example. Not sent.
-    pub tag: u16,
     /// How long the connection takes no requests once this is sent (KIP-219).
     pub mute_ms: i32,
     /// The bytes that come first, with the length in front.
@@ -44,8 +42,8 @@ pub struct Response {
 
 impl Response {
     /// An answer of bytes alone. `head` starts with the length of what follows it, four bytes, big-endian.
-    pub fn new(tag: u16, head: Vec<u8>) -> Response {
-        Response { answers: 1, tag, mute_ms: 0, head, rest: Vec::new() }
+    pub fn new(head: Vec<u8>) -> Response {
+        Response { answers: 1, mute_ms: 0, head, rest: Vec::new() }
     }
 
     /// Adds bytes at the end.
@@ -83,7 +81,7 @@ mod tests {
     #[test]
     fn lengths_count_files_and_memory_does_not() {
         let file = Arc::new(File::open_read("/proc/self/exe".as_ref()).unwrap());
-        let mut response = Response::new(1, vec![0; 8]);
+        let mut response = Response::new(vec![0; 8]);
         assert_eq!((response.len(), response.bytes_held()), (8, 8));
         response.push_file(FileRange { file, position: 0, len: 1000 });
         response.push_bytes(vec![1; 10]);

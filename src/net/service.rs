@@ -1,8 +1,8 @@
 //! The seam between connections and whoever answers requests.
 //!
 //! On a core's thread: nothing here is `Send`, and `turn` and `end_of_turn` never block. Invariants: every frame is answered, in the order of the frames
-//! (Kafka's clients match answers to requests by order); what a connection reads in one go is handed over in one call, in memory that may
-//! be kept, so that a service can append all that several connections brought with one write.
+//! (Kafka's clients match answers to requests by order); what a connection reads in one go is handed over in as few calls as bounds allow, in
+//! memory that may be kept, so that a service can append all that several connections brought with one write.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use super::response::Response;
 
 /// Whoever answers the requests of a core's connections.
 pub trait Service: 'static {
-    /// Takes the whole frames that a read brought, in order, and pushes a [`Reply`] for each, or one for several that follow each other. After a
+    /// Takes whole frames of one read, in order, and pushes a [`Reply`] for each, or one for several that follow each other. After a
     /// [`Reply::Close`] the frames behind it need none.
     ///
     /// What outlives the call is copied or kept ([`Frames::memory`]).
@@ -51,9 +51,10 @@ pub type Later = Pin<Box<dyn Future<Output = Option<Response>>>>;
 
 /// What a service says to one frame.
 pub enum Reply {
-    /// The answer is ready. One of no bytes is for a request that wants none (a Produce with acks = 0).
+    /// The answer is ready.
     Now(Response),
-    /// The answer to `requests` frames comes later; answers to later frames wait behind it. `bytes_held`: of requests that were copied for it.
+    /// The answer to `requests` frames comes later; answers to later frames wait behind it. `bytes_held`: of requests that were copied for it. A
+    /// [`Response`] of no bytes answers requests that want none (a Produce with acks = 0).
     Later { future: Later, requests: usize, bytes_held: usize },
     /// The connection is closed once the answers before this one are out. The reason is for the log.
     Close(String),
@@ -96,17 +97,11 @@ pub struct FrameTiming {
     pub received_ns: u64,
 }
 
-/// What became of answers that were sent together. All times are `io::clock::monotonic_ns`; `received_ns <= ready_ns <= sent_ns`.
+/// What became of answers that were sent together. Both times are `io::clock::monotonic_ns`; `ready_ns <= sent_ns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// [`Response::tag`] of the answers.
-    pub tag: u16,
     /// How many they are.
     pub answers: usize,
-    /// Bytes on the wire.
-    pub bytes: usize,
-    /// The read returned that completed the request.
-    pub received_ns: u64,
     /// The service had the answer.
     pub ready_ns: u64,
     /// The kernel had its last byte.

@@ -4,52 +4,38 @@
 
 use std::cell::Cell;
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// The counters of one core.
-        #[derive(Debug, Default)]
-        pub struct Traffic {
-            $($(#[$doc])* pub $name: Cell<u64>,)*
-        }
-
-        impl Traffic {
-            /// Every counter with its name.
-            pub fn values(&self) -> Vec<(&'static str, u64)> {
-                vec![$((stringify!($name), self.$name.get()),)*]
-            }
-        }
-    };
-}
-
-counters! {
-    /// Connections accepted.
-    accepted,
-    /// Connections closed at once, because the core has as many as it may.
-    refused,
-    /// Connections open now.
-    open,
-    /// Connections closed by the broker for a reason that was logged: garbage, oversized requests, a service that gave up.
-    closed_for_cause,
-    /// Connections closed by the broker because nobody used them.
-    closed_idle,
-    /// Times that no descriptor was left for a connection.
-    accepts_without_descriptor,
-    /// Whole requests.
-    requests,
-    bytes_received,
-    bytes_sent,
-    /// Answers sent whole.
-    answers,
-    /// Times that a socket took no more bytes and was waited for.
-    sends_blocked,
-    /// Bytes of files that went through memory.
-    file_bytes_copied,
-    /// Bytes of files that went from the page cache to the socket.
-    file_bytes_spliced,
-    /// Times that a range was not in the page cache and had to be read first.
-    cold_reads,
-    /// Bytes that were read into the page cache for them.
-    cold_read_bytes,
+crate::base::counters! {
+    /// The counters of one core.
+    Traffic {
+        /// Connections accepted.
+        accepted,
+        /// Connections closed at once, because the core has as many as it may.
+        refused,
+        /// Connections open now.
+        open,
+        /// Connections closed by the broker for a reason that was logged: garbage, oversized requests, a service that gave up.
+        closed_for_cause,
+        /// Connections closed by the broker because nobody used them.
+        closed_idle,
+        /// Times that no descriptor was left for a connection.
+        accepts_without_descriptor,
+        /// Whole requests.
+        requests,
+        bytes_received,
+        bytes_sent,
+        /// Answers sent whole.
+        answers,
+        /// Times that a socket took no more bytes and was waited for.
+        sends_blocked,
+        /// Bytes of files that went through memory.
+        file_bytes_copied,
+        /// Bytes of files that went from the page cache to the socket.
+        file_bytes_spliced,
+        /// Times that a range was not in the page cache and had to be read first.
+        cold_reads,
+        /// Bytes that were read into the page cache for them.
+        cold_read_bytes,
+    }
 }
 
 pub(super) fn add(counter: &Cell<u64>, more: usize) {

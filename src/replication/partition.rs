@@ -163,12 +163,6 @@ impl PartitionReplication {
         }
     }
 
-    /// The topic's `min.insync.replicas` has changed. Says whether the high watermark rose.
-    pub fn min_insync_changed(&mut self, min_insync_replicas: i32) -> bool {
-        self.min_insync_replicas = min_insync_replicas;
-        self.advance()
-    }
-
     /// Whether a write with acks=all may be appended at all.
     ///
     /// # Errors
@@ -307,7 +301,8 @@ mod tests {
         }
         let mut partition = led_by_a(&[A], 2);
         assert_eq!(partition.check_min_insync().unwrap_err().error_code(), ErrorCode::NotEnoughReplicas);
-        assert!(partition.min_insync_changed(1));
+        partition.set_min_insync_replicas(1);
+        assert!(partition.appended(Offset(10)), "fewer are enough now");
         assert_eq!(partition.high_watermark(), Offset(10));
     }
 

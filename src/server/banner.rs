@@ -26,7 +26,8 @@ pub(super) fn print(settings: &Settings, ports: &[u16], image: &MetadataImage, s
         eprintln!("  adopted     {} topics found in the data directory: {}", summary.adopted.len(), shortened(&summary.adopted));
         if summary.adopted_are_kept {
             eprintln!(
-                "              their settings are not known, so nothing of them is deleted by time or size; --set log.retention.ms=… before the first start says otherwise"
+                "              their settings are not known, so nothing of them is deleted by time or size; \
+                 --set log.retention.ms=… at the first start says otherwise"
             );
         }
     }

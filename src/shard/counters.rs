@@ -11,7 +11,7 @@ crate::base::counters! {
         batches_appended,
         /// Bytes of record batches appended.
         bytes_appended,
-        /// Writes for those batches: each takes all that one turn brought for a partition.
+        /// Writes for those batches: each takes what a round, or another core, brought for a partition.
         appends,
         /// Batches refused: wrong CRC, counts, size, codec, sequence.
         batches_refused,

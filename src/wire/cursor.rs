@@ -243,12 +243,6 @@ pub fn put_unsigned_varint(buffer: &mut Vec<u8>, mut value: u32) {
     buffer.push(value as u8);
 }
 
-/// Bytes that `put_unsigned_varint` appends.
-#[inline]
-pub fn unsigned_varint_bytes(value: u32) -> usize {
-    (38 - value.leading_zeros() as usize).max(7) / 7
-}
-
 /// Appends an array's count, or a length of bytes: `flexible` as UNSIGNED_VARINT of one more, else as INT32.
 ///
 /// # Panics
@@ -296,11 +290,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn varints_read_back_and_their_size_is_known() {
-        for value in [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, 268_435_455, 268_435_456, u32::MAX] {
+    fn varints_read_back_and_are_no_longer_than_they_must_be() {
+        let short = [(0, 1), (1, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (2_097_151, 3)];
+        let long = [(2_097_152, 4), (268_435_455, 4), (268_435_456, 5), (u32::MAX, 5)];
+        for (value, size) in short.into_iter().chain(long) {
             let mut bytes = Vec::new();
             put_unsigned_varint(&mut bytes, value);
-            assert_eq!(bytes.len(), unsigned_varint_bytes(value), "{value}");
+            assert_eq!(bytes.len(), size, "{value}");
             let mut cursor = Cursor::new(&bytes);
             assert_eq!(cursor.unsigned_varint(), Ok(value));
             assert_eq!(cursor.left(), 0);

@@ -12,7 +12,7 @@
 //! | correlation id i32 | version 0 |
 //! | tagged fields | version 1, of flexible requests. ApiVersions keeps version 0 (KIP-511) |
 
-use super::cursor::{Cursor, DecodeError, put_nullable_string};
+use super::cursor::{Cursor, DecodeError};
 use crate::base::TopicId;
 
 /// Bytes of the length in front of every frame.
@@ -85,20 +85,6 @@ pub fn finish_response(buffer: &mut [u8], start: usize, bytes_elsewhere: usize) 
     buffer[start..start + FRAME_LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
 }
 
-/// Appends the header of a request, for the load generator and tests. The caller writes the length with [`finish_response`].
-pub fn start_request(buffer: &mut Vec<u8>, api_key: i16, api_version: i16, correlation_id: i32, client_id: Option<&str>) -> usize {
-    let start = buffer.len();
-    buffer.extend_from_slice(&[0; FRAME_LENGTH_BYTES]);
-    buffer.extend_from_slice(&api_key.to_be_bytes());
-    buffer.extend_from_slice(&api_version.to_be_bytes());
-    buffer.extend_from_slice(&correlation_id.to_be_bytes());
-    put_nullable_string(buffer, false, client_id);
-    if is_flexible(api_key, api_version) {
-        buffer.push(0);
-    }
-    start
-}
-
 /// Whether the answer's header has tagged fields.
 pub fn response_header_is_flexible(api_key: i16, api_version: i16) -> bool {
     api_key != API_VERSIONS && is_flexible(api_key, api_version)
@@ -163,11 +149,6 @@ mod tests {
                     .with_client_id(client_id.map(StrBytes::from_static_str));
                 let mut bytes = BytesMut::new();
                 header.encode(&mut bytes, header_version).unwrap();
-                let mut ours = Vec::new();
-                let start = start_request(&mut ours, key, version, -7, client_id);
-                finish_response(&mut ours, start, 0);
-                assert_eq!(ours[4..], bytes[..]);
-                assert_eq!(ours[..4], (bytes.len() as i32).to_be_bytes());
                 let parsed = RequestHeader::parse(&bytes).unwrap();
                 assert_eq!((parsed.api_key, parsed.api_version, parsed.correlation_id), (key, version, -7));
                 assert_eq!((parsed.client_id, parsed.flexible, parsed.body_at), (client_id, header_version == 2, bytes.len()));

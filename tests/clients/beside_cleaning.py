@@ -4,7 +4,7 @@ Usage: beside_cleaning.py [--cores 0 …] [--pairs N] [--seconds N] [--rate N] [
 
 The broker has a compacted topic for each pair of runs, all of it dirty and too young to be cleaned (`min.compaction.lag.ms`). A pair is a run of
 `pagewire-load` with the cleaner at rest, and one that begins when the cleaner, let loose on the next topic, begins to write; which of them comes first changes from
-pair to pair. The load comes at a steady rate from processor 1, and latency counts from the time at which a message was due. A pair is thrown out
+pair to pair. The load comes at a steady rate from processor 1, and latency counts from the actual send to the answer. A pair is thrown out
 if the cleaner comes to its end before its run does.
 `--junk` names a file larger than memory, which is read first: new pages of the page cache are reclaimed ones then, as on a machine that has been up for a while.
 `--keep` gets every run as a line of JSON. Prints the medians over the pairs, and the median and spread of the ratio within a pair.

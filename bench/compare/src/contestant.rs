@@ -116,8 +116,9 @@ fn kafka_settings(directory: &Path) -> std::path::PathBuf {
     directory.join("server.properties")
 }
 
-/// One node in KRaft mode, with the defaults of its own configuration but for addresses and replication, and but for how often it
-/// looks for segments to delete: at the default of five minutes a fast disk is full before.
+/// One node in KRaft mode, with the defaults of its own configuration but for what one node needs (addresses, replication factors),
+/// groups that do not wait for members, and a look for segments to delete every five seconds: at the default of five minutes a fast
+/// disk is full before.
 fn kafka_properties(host: &Host, directory: &Path) -> String {
     let (port, controller_port, data) = (host.port, host.port + 1, directory.join("kafka"));
     format!(

@@ -31,7 +31,7 @@ use work::{Row, Run};
 /// Pagewire beside the floor and Apache Kafka, on one processor each, the load on another
 #[derive(Parser)]
 struct Arguments {
-    /// The folder of the built programs: pagewire, pagewire-floor
+    /// The folder of the built programs: pagewire, pagewire-floor, pagewire-drive
     #[arg(long, default_value = "target/release")]
     programs: PathBuf,
     /// The folder of Apache Kafka's jars; without it Kafka is left out

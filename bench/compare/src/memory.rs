@@ -1,7 +1,7 @@
 //! Memory that is in use.
 //!
 //! A virtual machine gives free memory back to its host, and a page used anew then costs a fault there, charged to whoever touches it: a growing
-//! page cache would make every broker look equally slow. So before a run that writes, the page cache is filled with junk: new pages
+//! page cache would make every broker look equally slow. So before each run the page cache is filled with junk: new pages
 //! are reclaimed ones then, as on a machine that has been up for a while.
 
 use std::fs::File;

@@ -1,14 +1,14 @@
 //! What is measured, row by row.
 //!
-//! Sizes are fixed per row, so every contestant moves the same bytes. The counted part follows a warm-up on the same connections' kind and of
-//! the same work: a JVM compiles its code meanwhile.
+//! Sizes are fixed per row, so every contestant moves the same bytes. The counted part follows a warm-up of the same work on connections of
+//! the same kind: a JVM compiles its code meanwhile.
 //!
 //! | file | what it is |
 //! |---|---|
 //! | `counted` | the counted part of a run: what the server used meanwhile |
 //! | `ingest` | producers, as fast as the server takes it |
 //! | `serve` | readers of one log that lies in memory |
-//! | `tail` | a steady stream from producers to a reader at the end of the log, also beside one that reads cold data |
+//! | `tail` | a steady stream from producers to a reader at the end of the log, also beside four that read cold data |
 //! | `sustained` | minutes of writes at half of what the disk takes |
 //! | `start` | from the start of the process to the first accepted produce |
 //! | `scale` | the same requests beside many partitions, segments, idle connections |

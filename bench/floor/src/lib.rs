@@ -14,7 +14,7 @@
 //! | `disk` | what the disk sustains, and files taken out of memory |
 //!
 //! The floor is no broker. It serves one partition of one topic, believes what the client says about lengths, and forgets everything
-//! at its end. What it does is what every broker must do for the same bytes: receive, CRC-32C, `pwrite`, answer; or find, `sendfile`.
+//! at its end. What it does is what every broker must do for the same bytes: receive, CRC-32C, `pwritev`, answer; or find, `sendfile`.
 
 pub mod append_file;
 pub mod batches;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Flags of `serve`. Every one but `--config` and `--show-settings` may also stand in the environment and in the file.
+/// Flags of `serve`. Every one but `--show-settings` may also stand in the environment, and all of those but `--config` in the file.
 #[derive(clap::Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServeFlags {
     /// Read settings from a TOML file; its keys are the names of these flags

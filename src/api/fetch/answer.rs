@@ -19,7 +19,7 @@ pub(super) fn refuse(info: RequestInfo, error_code: ErrorCode) -> Response {
     let mut head = Vec::with_capacity(32);
     let response = FetchResponse { throttle_time_ms: 0, error_code, session_id: NO_SESSION, partitions: &[], node_endpoints: &[] };
     encode_response(info.version, info.correlation_id, &response, &mut head, &mut Vec::new());
-    Response::new(info.key as u16, head)
+    Response::new(head)
 }
 
 /// Writes the answer from what was read; of a session, only what its client does not know.
@@ -38,7 +38,7 @@ pub(super) fn encode(shard: &Rc<Shard>, plan: Plan, answers: Vec<ReadAnswer>, as
     let mut head = Vec::with_capacity(32);
     let response = FetchResponse { throttle_time_ms: throttle_ms, error_code, session_id, partitions: &[], node_endpoints: &[] };
     encode_response(plan.info.version, plan.info.correlation_id, &response, &mut head, &mut Vec::new());
-    Response { mute_ms: throttle_ms, ..Response::new(plan.info.key as u16, head) }
+    Response { mute_ms: throttle_ms, ..Response::new(head) }
 }
 
 fn encode_whole(shard: &Rc<Shard>, mut plan: Plan, mut answers: Vec<ReadAnswer>, session: Option<Session>) -> Response {
@@ -74,10 +74,10 @@ fn encode_whole(shard: &Rc<Shard>, mut plan: Plan, mut answers: Vec<ReadAnswer>,
     let response = FetchResponse { throttle_time_ms: 0, error_code, session_id, partitions: &partitions, node_endpoints: &[] };
     encode_response(plan.info.version, plan.info.correlation_id, &response, &mut head, &mut gaps);
 
-    let Some(first) = gaps.first() else { return Response::new(plan.info.key as u16, head) };
+    let Some(first) = gaps.first() else { return Response::new(head) };
     let behind = first.at;
     let tail = Bytes::from(head.split_off(behind));
-    let mut response = Response::new(plan.info.key as u16, head);
+    let mut response = Response::new(head);
     for (place, gap) in gaps.iter().enumerate() {
         let read = *plan.partitions[gap.partition].read.as_ref().expect("only partitions that were read have records");
         std::mem::take(&mut answers[read].ranges).into_iter().for_each(|range| response.push_file(range));

@@ -196,7 +196,7 @@ impl Answer {
         let mut head = Vec::with_capacity(64 + 64 * partitions.len());
         let response = ProduceResponse { partitions: &partitions, throttle_time_ms: self.throttle_ms, node_endpoints: &[] };
         encode_response(self.info.version, self.info.correlation_id, &response, &mut head);
-        Response { mute_ms: self.throttle_ms, ..Response::new(self.info.key as u16, head) }
+        Response { mute_ms: self.throttle_ms, ..Response::new(head) }
     }
 }
 

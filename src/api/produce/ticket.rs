@@ -140,7 +140,7 @@ impl Ticket {
                     let next = answer.settled().await?;
                     together.head.extend_from_slice(&next.head);
                     together.answers += next.answers;
-                    (together.tag, together.mute_ms) = (next.tag, together.mute_ms.max(next.mute_ms));
+                    together.mute_ms = together.mute_ms.max(next.mute_ms);
                 }
                 Some(together)
             }
@@ -186,8 +186,7 @@ fn stored_only(requests: &[Request], mut outcomes: &[PartitionAnswer]) -> Option
         encode_response(request.info.version, request.info.correlation_id, &answer, &mut head);
         mute_ms = mute_ms.max(request.throttle_ms);
     }
-    let tag = requests.first()?.info.key as u16;
-    Some(Response { answers: requests.len(), mute_ms, ..Response::new(tag, head) })
+    Some(Response { answers: requests.len(), mute_ms, ..Response::new(head) })
 }
 
 /// A request's answer on its own, with what is known of its partitions.

@@ -94,11 +94,6 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends some of `bytes`, at least one, waiting until the socket takes some: the nearest to a readiness poll that glommio offers.
-    pub async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        poll_fn(|context| Pin::new(&mut self.stream).poll_write(context, bytes)).await
-    }
-
     /// Sends pages of a file without copying them (sendfile(2)). Blocks for pages that are not in memory: ask `File::resident` before. 0 is the end of the file.
     ///
     /// # Errors

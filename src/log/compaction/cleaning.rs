@@ -3,8 +3,8 @@
 //! Blocking; the cleaner's thread. Works on segments below the high watermark, whose bytes never change, and on files that nobody else writes; the core that owns the
 //! log goes on meanwhile. What it makes is on the disk before it is handed over.
 //!
-//! Invariants: groups come oldest first, and the next one is begun only when the one before is in its place: so a tombstone never goes before what it has deleted; `latest
-//! record of each key below map_end` is never dropped but for a tombstone past its horizon.
+//! Invariants: groups come oldest first, and the next one is begun only when the one before is in its place, so a tombstone never goes before
+//! what it has deleted; the latest record of each key below `map_end` is never dropped, but for a tombstone past its horizon.
 
 mod segments;
 

@@ -1,7 +1,7 @@
 //! A steady stream of small messages to a reader at the end of the log: latency from the time that a message was due to its arrival.
 //!
-//! The warm-up is long for the sake of a JVM: hundreds of thousands of produces and fetches as fast as they go, then the stream itself
-//! for a while.
+//! The warm-up is long for the sake of a JVM: hundreds of thousands of produces and fetches as fast as they go (no fetches in front of
+//! cold data), then the stream itself for a while.
 
 use std::io;
 use std::path::{Path, PathBuf};

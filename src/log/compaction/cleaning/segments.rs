@@ -3,7 +3,7 @@
 //! Blocking; the cleaner's thread. Invariants: every byte read or written is spent from the cleaning's rate; a batch that is read has the right
 //! CRC; what `finish` has written is on the disk, under names ending in `.cleaned`.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::path::PathBuf;
 
 use super::{Cleaning, CleaningError, PlannedSegment, Result};
@@ -84,9 +84,7 @@ impl Output {
 
     fn write(&mut self, cleaning: &mut Cleaning) -> Result<()> {
         let position = u64::from(self.size) - self.pending.len() as u64;
-        for (piece, at) in self.pending.chunks(BACKGROUND_CALL_BYTES_MAX).zip((position..).step_by(BACKGROUND_CALL_BYTES_MAX)) {
-            cleaning.host(&self.path, self.file.write_all_at(&mut [IoSlice::new(piece)], at))?;
-        }
+        cleaning.host(&self.path, write_in_pieces(&self.file, &self.pending, position))?;
         // A hint: the sync at the end shall not find all of it at once.
         let _ = self.file.start_writeback(position, self.pending.len() as u64);
         cleaning.spend(self.pending.len())?;
@@ -101,7 +99,7 @@ impl Output {
         let write = |kind, bytes: &[u8]| {
             let path = cleaning.path(self.base_offset, kind, Marking::Cleaned);
             let written = File::create_new(&path).and_then(|file| {
-                file.write_all_at(&mut [IoSlice::new(bytes)], 0)?;
+                write_in_pieces(&file, bytes, 0)?;
                 file.data_sync()
             });
             cleaning.host(&path, written)
@@ -114,4 +112,12 @@ impl Output {
         // Retention by time goes by it where no record has a timestamp.
         cleaning.host(&self.path, self.file.data_sync().and_then(|()| self.file.set_modified_ms(modified.0)))
     }
+}
+
+/// Writes `bytes` at `position`, no more of them in one call than a core may wait for.
+fn write_in_pieces(file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
+    for (piece, at) in bytes.chunks(BACKGROUND_CALL_BYTES_MAX).zip((position..).step_by(BACKGROUND_CALL_BYTES_MAX)) {
+        file.write_all_at(&mut [IoSlice::new(piece)], at)?;
+    }
+    Ok(())
 }
