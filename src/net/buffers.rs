@@ -8,11 +8,10 @@ use std::cell::{Cell, RefCell};
 
 use crate::base::limits::FRAME_BUFFER_BYTES_MIN;
 
-/// Sizes of pooled buffers: 64 KiB and 96 KiB, and each twice the one before the last. A frame with a batch of a power of two is a little longer than that, and
-/// with twice the size for it half of the memory would be held for nothing.
-const CLASSES: usize = 13;
+/// Sizes of pooled buffers: 64 KiB, and each twice the one before.
+const CLASSES: usize = 7;
 /// The largest pooled size, 4 MiB.
-pub(super) const POOLED_BUFFER_BYTES_MAX: usize = size_of_class(CLASSES - 1);
+pub(super) const POOLED_BUFFER_BYTES_MAX: usize = FRAME_BUFFER_BYTES_MIN << (CLASSES - 1);
 /// What one core keeps.
 const POOLED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -34,7 +33,7 @@ impl Buffers {
                 self.pooled_bytes.set(self.pooled_bytes.get() - buffer.len());
                 buffer
             }
-            None => zeroed(size_of_class(class)),
+            None => zeroed(FRAME_BUFFER_BYTES_MIN << class),
         }
     }
 
@@ -42,7 +41,7 @@ impl Buffers {
     pub(super) fn give(&self, buffer: Box<[u8]>) {
         let pooled_bytes = self.pooled_bytes.get() + buffer.len();
         if let Some(class) = class_for(buffer.len())
-            && buffer.len() == size_of_class(class)
+            && buffer.len() == FRAME_BUFFER_BYTES_MIN << class
             && pooled_bytes <= POOLED_BYTES_MAX
         {
             self.pooled_bytes.set(pooled_bytes);
@@ -61,17 +60,10 @@ fn zeroed(bytes: usize) -> Box<[u8]> {
     vec![0; bytes].into_boxed_slice()
 }
 
-const fn size_of_class(class: usize) -> usize {
-    let power = FRAME_BUFFER_BYTES_MIN << (class / 2);
-    if class.is_multiple_of(2) { power } else { power + power / 2 }
-}
-
 /// The smallest class that holds `bytes`; `None` above the largest.
 fn class_for(bytes: usize) -> Option<usize> {
-    let units = bytes.div_ceil(FRAME_BUFFER_BYTES_MIN).max(1).next_power_of_two();
-    // The power of two that holds it, or the size between that one and the one before.
-    let class = 2 * units.trailing_zeros() as usize;
-    let class = if class > 0 && bytes <= size_of_class(class - 1) { class - 1 } else { class };
+    let units = bytes.max(1).div_ceil(FRAME_BUFFER_BYTES_MIN).next_power_of_two();
+    let class = units.trailing_zeros() as usize;
     (class < CLASSES).then_some(class)
 }
 
@@ -82,13 +74,9 @@ mod tests {
     #[test]
     fn sizes_fall_into_classes() {
         let unit = FRAME_BUFFER_BYTES_MIN;
-        let expected = [(0, 1), (1, 1), (unit, 1), (3 * unit, 3), (3 * unit + 1, 4), (4 * unit, 4), (4 * unit + 1, 6), (64 * unit, 64)];
-        for (bytes, units) in expected {
-            assert_eq!(class_for(bytes).map(size_of_class), Some(units * unit), "{bytes}");
-        }
-        assert_eq!(class_for(unit + 1).map(size_of_class), Some(unit + unit / 2));
-        for class in 0..CLASSES {
-            assert_eq!((class_for(size_of_class(class)), class_for(size_of_class(class) - 1)), (Some(class), Some(class)));
+        let expected = [(0, Some(0)), (1, Some(0)), (unit, Some(0)), (unit + 1, Some(1)), (3 * unit, Some(2)), (64 * unit, Some(6))];
+        for (bytes, class) in expected {
+            assert_eq!(class_for(bytes), class, "{bytes}");
         }
         assert_eq!(class_for(64 * unit + 1), None);
         assert_eq!(POOLED_BUFFER_BYTES_MAX, 64 * unit);
