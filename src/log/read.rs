@@ -22,7 +22,7 @@ use crate::wire::batch::{BATCH_HEADER_BYTES, BatchHeader, MAGIC, check_stored};
 
 /// One read of headers: many small batches in one call, or one header of a large one.
 const SCAN_BYTES: usize = 4096;
-/// What is read ahead when an index page is not in memory: the whole of a usual index's search path is a few pages.
+/// What is read ahead around a piece of an index that is not in memory: the search goes on near it.
 const INDEX_READ_AHEAD_BYTES: usize = 64 * 1024;
 
 /// So many headers are looked at behind an index entry before the index is suspected.

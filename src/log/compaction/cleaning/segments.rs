@@ -1,6 +1,6 @@
 //! The files of a cleaning: old segments, read from front to back, and the new one that is written of them.
 //!
-//! Blocking; the cleaner's thread. Invariants: every byte read or written is spent from the cleaning's rate; a batch that is read has the right
+//! Blocking; the cleaner's thread. Invariants: every byte of a log read or written is spent from the cleaning's rate; a batch that is read has the right
 //! CRC; what `finish` has written is on the disk, under names ending in `.cleaned`.
 
 use std::io::{self, IoSlice};
