@@ -12,18 +12,15 @@ bench_fail() {
 
 # The machine has what every row needs. Everything that is missing is said at once.
 bench_checks() {
-    local missing=() program memory_gib room_gib wanted_gib
+    local missing=() program room_gib
     [ "$(nproc)" -ge 2 ] || missing+=("two processors: the servers need one and the load another, and there is $(nproc)")
     for program in taskset nice kill; do
         command -v "$program" > /dev/null || missing+=("$program (packages util-linux, coreutils, procps)")
     done
-    memory_gib=$(awk '/^MemTotal:/ { printf "%d", $2 / 1048576 + 1 }' /proc/meminfo)
     mkdir -p "$OUTPUT"
     room_gib=$(df --output=avail -B 1G "$OUTPUT" | tail -1 | tr -d ' ')
-    # A file as large as the memory fills the page cache before each run.
-    wanted_gib=$((memory_gib + BENCH_DATA_GIB))
-    [ "$room_gib" -ge "$wanted_gib" ] || [ -e "$OUTPUT/junk" ] && [ "$room_gib" -ge "$BENCH_DATA_GIB" ] \
-        || missing+=("$wanted_gib GiB of room in $OUTPUT, where there are $room_gib: BENCH_OUTPUT names another folder")
+    [ "$room_gib" -ge "$BENCH_DATA_GIB" ] \
+        || missing+=("$BENCH_DATA_GIB GiB of room in $OUTPUT, where there are $room_gib: BENCH_OUTPUT names another folder")
     [ "$(ulimit -n)" -ge 16384 ] || ulimit -n 16384 2> /dev/null \
         || missing+=("16384 open files for each process, where $(ulimit -n) are allowed: ulimit -n 16384")
     if [ ${#missing[@]} -gt 0 ]; then

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use contestant::Contestant;
+use memory::Memory;
 use sample::Results;
 use server::Host;
 use work::{Row, Run};
@@ -62,7 +63,7 @@ struct Arguments {
     /// Measure nothing: put the rows of these results.json together, into --output, with their tables, page and pictures
     #[arg(long, value_name = "FILE", num_args = 1..)]
     page_from: Vec<PathBuf>,
-    /// Measure on memory as it is; fresh memory costs the host's time
+    /// Measure on memory as it is: nothing is held and nothing filled, and fresh memory costs the host's time
     #[arg(long)]
     skip_filling_memory: bool,
 }
@@ -78,14 +79,18 @@ fn main() -> io::Result<()> {
         return report::write_from(&arguments.page_from, &arguments.output);
     }
     let rows = chosen(&arguments.rows)?;
-    let host = Host {
+    let mut host = Host {
         programs: std::fs::canonicalize(&arguments.programs)?,
         kafka_jars: arguments.kafka_jars.as_deref().map(std::fs::canonicalize).transpose()?,
         directory: std::fs::canonicalize(&arguments.output)?,
         processor: arguments.processor,
         port: arguments.port,
+        memory: None,
     };
     server::keep_off(host.processor)?;
+    if !arguments.skip_filling_memory {
+        host.memory = Some(Memory::hold(&host.directory.join("junk"))?);
+    }
     let mut results = Results::default();
     let mut failures = Vec::new();
     for turn in rows.chunk_by(|left, right| left.turns_with() == right.turns_with()) {
@@ -116,9 +121,7 @@ fn measure(rows: &[Row], host: &Host, arguments: &Arguments, results: &mut Resul
     for repetition in 1..=repetitions {
         for (row, rate) in &rates {
             for contestant in contestants(*row) {
-                if !arguments.skip_filling_memory {
-                    memory::fill(&host.directory.join("junk"))?;
-                }
+                host.fill_memory()?;
                 let sample = row.measure(&Run { contestant, host, size: arguments.size, rate: *rate })?;
                 eprintln!("{:<19} {repetition}/{repetitions} {:<13}{sample}", row.name(), contestant.name());
                 results.add(*row, contestant, sample);

@@ -1,38 +1,71 @@
 //! Memory that is in use.
 //!
 //! A virtual machine gives free memory back to its host, and a page used anew then costs a fault there, charged to whoever touches it: a growing
-//! page cache would make every broker look equally slow. So before each run the page cache is filled with junk: new pages
-//! are reclaimed ones then, as on a machine that has been up for a while.
+//! page cache would make every broker look equally slow. So most of the memory is held while anything is measured, and before each run the rest is
+//! filled with junk: new pages are reclaimed ones then, as on a machine that has been up for a while.
+//!
+//! What is held is anonymous and in huge pages, and the junk is mapped: kernels that give page cache back early (DAMON's reclaim) leave both alone.
+//! With 22 GB of junk that nobody has mapped they stop a processor for tenths of a second, every few seconds. The junk is a file of
+//! holes and takes nothing of the disk.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::hint::black_box;
+use std::io;
 use std::path::Path;
 
+use memmap2::{Advice, Mmap, MmapMut};
+use pagewire_floor::disk;
+
+/// What is left for the contestants, their page cache and the load.
+const LEFT_BYTES: u64 = 7 << 30;
 /// Below this nothing is free any more.
 const FREE_BYTES_MAX: u64 = 500 << 20;
-const CHUNK_BYTES: usize = 4 << 20;
+/// Between two looks at what is free.
+const PIECE_BYTES: usize = 64 << 20;
+/// The least that a page has.
+const PAGE_BYTES: usize = 4096;
 
-/// Reads a junk file, made at the first call, until little memory is free.
-///
-/// # Errors
-/// The host's: the file wants as much room on the disk as the machine has memory.
-pub fn fill(junk: &Path) -> io::Result<()> {
-    let total_bytes = memory_info("MemTotal")?;
-    let mut chunk = vec![0x5a; CHUNK_BYTES];
-    if std::fs::metadata(junk).map_or(0, |metadata| metadata.len()) < total_bytes {
-        let mut file = File::create(junk)?;
-        for _ in 0..total_bytes / CHUNK_BYTES as u64 + 1 {
-            file.write_all(&chunk)?;
-        }
-        file.sync_all()?;
+/// Memory that this program takes, for as long as this lives.
+pub struct Memory {
+    _held: MmapMut,
+    junk: Mmap,
+}
+
+impl Memory {
+    /// Takes all but what the contestants need. The junk is the file of this name.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn hold(junk: &Path) -> io::Result<Memory> {
+        let held_bytes = memory_info("MemAvailable")?.saturating_sub(LEFT_BYTES);
+        let mut held = MmapMut::map_anon(held_bytes.max(1) as usize)?;
+        // Without huge pages it is held all the same.
+        let _ = held.advise(Advice::HugePage);
+        held.chunks_mut(PAGE_BYTES).for_each(|page| page[0] = 1);
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(junk)?;
+        file.set_len(memory_info("MemTotal")?)?;
+        // What an earlier run left of it would be given back in the middle of this one.
+        disk::forget(junk)?;
+        // SAFETY: the file is this program's own, and nobody else writes it or cuts it.
+        let junk = unsafe { Mmap::map(&file)? };
+        Ok(Memory { _held: held, junk })
     }
-    let mut file = File::open(junk)?;
-    while memory_info("MemFree")? > FREE_BYTES_MAX {
-        if file.read(&mut chunk)? == 0 {
-            break;
+
+    /// Brings junk into memory until little is free.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn fill(&self) -> io::Result<()> {
+        for piece in self.junk.chunks(PIECE_BYTES) {
+            if memory_info("MemFree")? <= FREE_BYTES_MAX {
+                break;
+            }
+            for page in piece.chunks(PAGE_BYTES) {
+                black_box(page[0]);
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// A line of `/proc/meminfo`, in bytes.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use pagewire_floor::frames;
 
 use crate::contestant::Contestant;
+use crate::memory::Memory;
 use crate::work::TOPIC;
 
 /// Where servers run.
@@ -20,6 +21,18 @@ pub struct Host {
     pub directory: PathBuf,
     pub processor: usize,
     pub port: u16,
+    /// `None`: runs take memory as it is.
+    pub memory: Option<Memory>,
+}
+
+impl Host {
+    /// Sees to it that no memory is free.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn fill_memory(&self) -> io::Result<()> {
+        self.memory.as_ref().map_or(Ok(()), Memory::fill)
+    }
 }
 
 /// A server that takes requests.

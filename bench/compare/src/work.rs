@@ -181,6 +181,7 @@ impl Row {
         match self.kind() {
             Kind::Ingest(_) => &[Floor, Pagewire, Kafka],
             Kind::Serve(_) => &[Floor, FloorSplice, FloorCopy, Pagewire, PagewireCopy, Kafka],
+            Kind::Stream(Stream { cold_bytes: 0, .. }) => &[Floor, Pagewire, Kafka],
             Kind::Stream(_) | Kind::Sustained | Kind::Start | Kind::Tool(_) => &[Pagewire, Kafka],
             Kind::Scale(_) => &[Pagewire],
         }

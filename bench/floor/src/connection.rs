@@ -36,6 +36,8 @@ pub struct Connection {
     topic: String,
     received: Vec<u8>,
     filled: usize,
+    /// A fetch for which there is nothing yet.
+    waiting_fetch: Option<Vec<u8>>,
     out: VecDeque<Out>,
     pipe: Option<Pipe>,
 }
@@ -67,7 +69,8 @@ impl Connection {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         let topic = topic.to_owned();
-        Ok(Connection { stream, topic, received: vec![0; RECEIVE_BYTES], filled: 0, out: VecDeque::new(), pipe: None })
+        let received = vec![0; RECEIVE_BYTES];
+        Ok(Connection { stream, topic, received, filled: 0, waiting_fetch: None, out: VecDeque::new(), pipe: None })
     }
 
     /// Receives once and answers every frame that is whole by now.
@@ -91,7 +94,7 @@ impl Connection {
 
     /// Answers the whole frames. Returns how many bytes they are.
     fn answer(&mut self, log: &mut AppendFile) -> io::Result<usize> {
-        let Connection { topic, received, filled, out, .. } = self;
+        let Connection { topic, received, filled, waiting_fetch, out, .. } = self;
         let mut used = 0;
         let mut batches: Vec<IoSlice<'_>> = Vec::new();
         let mut waiting: Vec<&[u8]> = Vec::new();
@@ -108,15 +111,8 @@ impl Connection {
                     batches.push(IoSlice::new(&frame[frames::records_at(topic.len())..]));
                     waiting.push(frame);
                 }
-                FETCH => {
-                    let at = frames::fetch_offset_at(topic.len());
-                    let bytes_max = frames::i32_at(frame, frames::fetch_bytes_at(topic.len())).max(0) as u64;
-                    let (position, len) = log.find(frames::i64_at(frame, at), bytes_max);
-                    let correlation_id = frames::bytes_at(frame, frames::CORRELATION_ID_AT);
-                    frames::fetch_answer(&mut answers, correlation_id, topic, frames::bytes_at(frame, at - 8), log.end_offset, len);
-                    out.push_back(Out::Bytes { bytes: std::mem::take(&mut answers), sent: 0 });
-                    out.push_back(Out::Range { position, left: len });
-                }
+                FETCH if !answer_fetch(frame, topic, log, out) => *waiting_fetch = Some(frame.to_vec()),
+                FETCH => {}
                 key => return Err(io::Error::other(format!("the floor serves Produce and Fetch only, and api key {key} came"))),
             }
         }
@@ -132,6 +128,23 @@ impl Connection {
             out.push_back(Out::Bytes { bytes: answers, sent: 0 });
         }
         Ok(used)
+    }
+
+    pub fn waits(&self) -> bool {
+        self.waiting_fetch.is_some()
+    }
+
+    /// Answers the fetch that waits; something was appended.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn wake(&mut self, log: &AppendFile, way: Way) -> io::Result<Turn> {
+        if let Some(frame) = self.waiting_fetch.take()
+            && !answer_fetch(&frame, &self.topic, log, &mut self.out)
+        {
+            self.waiting_fetch = Some(frame);
+        }
+        self.send(log, way)
     }
 
     /// A frame larger than the buffer must fit, and the next one beside it.
@@ -174,6 +187,22 @@ impl Connection {
         }
         Ok(Turn::Done)
     }
+}
+
+/// Puts the answer into `out`, unless there is nothing yet and the client waits for it. Answers whether it did.
+fn answer_fetch(frame: &[u8], topic: &str, log: &AppendFile, out: &mut VecDeque<Out>) -> bool {
+    let at = frames::fetch_offset_at(topic.len());
+    let bytes_max = frames::i32_at(frame, frames::fetch_bytes_at(topic.len())).max(0) as u64;
+    let (position, len) = log.find(frames::i64_at(frame, at), bytes_max);
+    if len == 0 && frames::i32_at(frame, frames::FETCH_WAIT_AT) > 0 {
+        return false;
+    }
+    let correlation_id = frames::bytes_at(frame, frames::CORRELATION_ID_AT);
+    let mut head = Vec::new();
+    frames::fetch_answer(&mut head, correlation_id, topic, frames::bytes_at(frame, at - 8), log.end_offset, len);
+    out.push_back(Out::Bytes { bytes: head, sent: 0 });
+    out.push_back(Out::Range { position, left: len });
+    true
 }
 
 /// Moves up to a quantum of a range to the socket.

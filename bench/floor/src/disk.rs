@@ -34,6 +34,22 @@ pub fn bytes_per_second(directory: &Path, bytes: u64) -> io::Result<f64> {
     Ok(rate)
 }
 
+/// Takes the pages of all files below a directory out of memory, as [`forget`] does.
+///
+/// # Errors
+/// The host's; files that are deleted meanwhile are none.
+pub fn forget_below(directory: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let forgotten = if path.is_dir() { forget_below(&path) } else { forget(&path) };
+        match forgotten {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
 /// Takes a file's pages out of memory, but for those that somebody is using at this moment.
 ///
 /// # Errors

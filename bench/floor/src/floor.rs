@@ -1,9 +1,11 @@
-//! The floor's loop: one thread, one epoll, no timer.
+//! The floor's loop: one thread, one epoll, no timer: a fetch for which there is nothing waits until there is something.
 //!
-//! Runs until its process is ended. Invariant: a connection is asked about writability only while it has something to send.
+//! Runs until its process is ended. Invariants: a connection is asked about writability only while it has something to send; `waiting` names each
+//! connection once.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -27,6 +29,7 @@ pub fn serve(address: SocketAddr, file: &Path, topic: &str, way: Way) -> io::Res
     epoll::add(&ready, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
     let mut log = AppendFile::create(file)?;
     let mut connections: Vec<Option<Connection>> = Vec::new();
+    let mut waiting: Vec<u64> = Vec::new();
     let mut events: Vec<Event> = Vec::with_capacity(EVENTS_PER_WAIT);
     loop {
         events.clear();
@@ -44,20 +47,38 @@ pub fn serve(address: SocketAddr, file: &Path, topic: &str, way: Way) -> io::Res
                 continue;
             }
             let Some(connection) = &mut connections[id as usize] else { continue };
+            let end_offset = log.end_offset;
             let was_blocked = flags.contains(EventFlags::OUT);
             let turn = if was_blocked { connection.send(&log, way)? } else { connection.receive(&mut log, way)? };
-            let wanted = match turn {
-                Turn::Done => EventFlags::IN,
-                Turn::Blocked => EventFlags::OUT,
-                Turn::Closed => {
-                    epoll::delete(&ready, &connection.stream)?;
-                    connections[id as usize] = None;
-                    continue;
+            if connection.waits() && !waiting.contains(&id) {
+                waiting.push(id);
+            }
+            settle(&ready, &mut connections[id as usize], id, was_blocked, turn)?;
+            if log.end_offset > end_offset {
+                for id in waiting.drain(..) {
+                    let Some(connection) = &mut connections[id as usize] else { continue };
+                    let turn = connection.wake(&log, way)?;
+                    settle(&ready, &mut connections[id as usize], id, false, turn)?;
                 }
-            };
-            if was_blocked != (turn == Turn::Blocked) {
-                epoll::modify(&ready, &connection.stream, EventData::new_u64(id), wanted)?;
             }
         }
     }
+}
+
+/// Has epoll tell what the connection waits for now.
+fn settle(ready: &impl AsFd, place: &mut Option<Connection>, id: u64, was_blocked: bool, turn: Turn) -> io::Result<()> {
+    let Some(connection) = place else { return Ok(()) };
+    let wanted = match turn {
+        Turn::Done => EventFlags::IN,
+        Turn::Blocked => EventFlags::OUT,
+        Turn::Closed => {
+            epoll::delete(ready, &connection.stream)?;
+            *place = None;
+            return Ok(());
+        }
+    };
+    if was_blocked != (turn == Turn::Blocked) {
+        epoll::modify(ready, &connection.stream, EventData::new_u64(id), wanted)?;
+    }
+    Ok(())
 }

@@ -29,6 +29,8 @@ const CLIENT_ID: &str = "light";
 pub const CORRELATION_ID_AT: usize = 8;
 /// Behind size, key, version, correlation id and client id: where the body begins.
 pub const BODY_AT: usize = 4 + 8 + 2 + CLIENT_ID.len();
+/// Where a Fetch frame says how long it may wait, in milliseconds.
+pub const FETCH_WAIT_AT: usize = BODY_AT + 4;
 /// Bytes of a frame before the batch, but for the topic's name.
 const PRODUCE_BEFORE_RECORDS: usize = BODY_AT + 2 + 2 + 4 + 4 + 2 + 4 + 4 + 4;
 /// Bytes of a Fetch answer before the records, but for the topic's name, from the frame's size on.
@@ -70,7 +72,7 @@ pub fn produce_request(topic: &str, partition: i32, acks: i16, batch: &[u8]) -> 
     sized(frame)
 }
 
-/// A whole Fetch request that waits for nothing.
+/// A whole Fetch request, for which one byte is enough.
 pub fn fetch_request(topic: &str, partition: i32, offset: i64, bytes_max: i32, wait_ms_max: i32) -> Vec<u8> {
     let mut frame = header(FETCH, FETCH_VERSION);
     frame.extend((-1i32).to_be_bytes());

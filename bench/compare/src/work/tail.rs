@@ -1,7 +1,8 @@
 //! A steady stream of small messages to a reader at the end of the log: latency from the time that a message was due to its arrival.
 //!
 //! The warm-up is long for the sake of a JVM: hundreds of thousands of produces and fetches as fast as they go (no fetches in front of
-//! cold data), then the stream itself for a while.
+//! cold data), then the stream itself for a while. What the first part leaves is taken out of memory in between: kernels that give page cache back
+//! early would do so in the middle of the counted part, and stop a processor meanwhile.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,8 @@ impl Stream {
         }
         let message = Batch::of(MESSAGE_BYTES, 0);
         let mut end_offset = cold_batches + warm_up(run, &server, &message, cold_batches)?;
+        disk::forget_below(&server.directory)?;
+        run.host.fill_memory()?;
         let cold = (cold_batches > 0).then(|| KeptCold::start(log_directory(&server.directory)?)).transpose()?;
         let backfill = self.is_backfilled.then(|| Backfill::start(run, &server, cold_batches)).transpose()?;
         let rate = run.rate.ok_or_else(|| io::Error::other("a stream has a rate"))?;
