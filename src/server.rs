@@ -164,7 +164,7 @@ fn start_cores(
             connections_max: connections_max(cores)?,
             listening: listening.clone(),
         };
-        let options = CoreOptions::pinned(core, settings.cpus[usize::from(core)]);
+        let options = CoreOptions { spin: settings.spin, ..CoreOptions::pinned(core, settings.cpus[usize::from(core)]) };
         threads.push(start_core(options, move || serve_core(seed)).map_err(|source| ServerError::Core { core, source })?);
     }
     for _ in 0..cores {

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::base::limits::CORES_MAX;
 use crate::cluster::broker_config::BrokerConfig;
@@ -67,6 +68,8 @@ pub struct Settings {
     pub node_id: NodeId,
     pub rack: Option<String>,
     pub fetch_transfer: FetchTransfer,
+    /// How long a core without work looks for some before it sleeps; zero: not at all.
+    pub spin: Duration,
     /// Where histogram snapshots are written; `None`: nowhere.
     pub histograms_dir: Option<PathBuf>,
     /// A level, or directives such as `info,pagewire::log=debug`.
@@ -117,6 +120,7 @@ impl Settings {
             node_id: layers.parse("node-id", parse_node_id).unwrap_or(NodeId(1)),
             rack: layers.parse("rack", parse_word),
             fetch_transfer: layers.parse("fetch-transfer", parse_fetch_transfer).unwrap_or_default(),
+            spin: layers.parse("spin-us", parse_spin).unwrap_or_default(),
             histograms_dir: layers.parse("histograms-dir", parse_path),
             log_level: layers.parse("log-level", parse_log_level).unwrap_or_else(|| "info".into()),
             configs: layers.configs(),
@@ -149,6 +153,13 @@ impl Settings {
         let mut errors = Vec::new();
         if self.cpus.is_empty() || self.cpus.len() > CORES_MAX {
             errors.push(format!("cores: a node has 1 to {CORES_MAX} executors, not {}; name fewer CPUs", self.cpus.len()));
+        }
+        let named_twice = (1..self.cpus.len()).find(|&i| self.cpus[..i].contains(&self.cpus[i]));
+        if let Some(i) = named_twice.filter(|_| !self.spin.is_zero()) {
+            errors.push(format!(
+                "spin-us: CPU {} is to run two executors, and one that spins leaves the other no time; name it once",
+                self.cpus[i]
+            ));
         }
         let ports = [("listen", Some(self.listen.port())), ("advertised-port", self.advertised_port)];
         for (name, port) in ports {
@@ -203,6 +214,12 @@ fn parse_fetch_transfer(text: &str) -> Result<FetchTransfer, String> {
         "copy" => Ok(FetchTransfer::Copy),
         _ => Err("expected auto, splice or copy".into()),
     }
+}
+
+/// At most a second: a core looks at what only time brings once in so long anyway.
+fn parse_spin(text: &str) -> Result<Duration, String> {
+    let micros = text.parse().ok().filter(|micros| *micros <= 1_000_000);
+    micros.map(Duration::from_micros).ok_or_else(|| "expected a number of microseconds from 0 to 1000000".into())
 }
 
 fn parse_port(text: &str) -> Result<u16, String> {

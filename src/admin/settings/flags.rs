@@ -49,6 +49,10 @@ pub struct ServeFlags {
     #[arg(long, value_name = "HOW")]
     pub fetch_transfer: Option<String>,
 
+    /// How long a core without work looks for some before it sleeps: less latency, for a whole CPU each [default: 0]
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub spin_us: Option<String>,
+
     /// Write a snapshot of every latency histogram here
     #[arg(long, value_name = "DIR")]
     pub histograms_dir: Option<String>,
@@ -75,6 +79,7 @@ pub(super) const NAMES: &[&str] = &[
     "log-level",
     "node-id",
     "rack",
+    "spin-us",
 ];
 
 impl ServeFlags {
@@ -92,6 +97,7 @@ impl ServeFlags {
             "log-level" => self.log_level.as_ref(),
             "node-id" => self.node_id.as_ref(),
             "rack" => self.rack.as_ref(),
+            "spin-us" => self.spin_us.as_ref(),
             _ => unreachable!("{name} is not one of NAMES"),
         }
     }

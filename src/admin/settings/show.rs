@@ -39,6 +39,7 @@ impl Settings {
             ("node-id", self.node_id.to_string()),
             ("rack", self.rack.clone().unwrap_or_default()),
             ("fetch-transfer", fetch_transfer.into()),
+            ("spin-us", self.spin.as_micros().to_string()),
             ("histograms-dir", self.histograms_dir.as_deref().map(path).unwrap_or_default()),
             ("log-level", self.log_level.clone()),
         ];

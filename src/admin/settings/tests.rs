@@ -43,6 +43,7 @@ const TEXTS: &[(&str, [&str; 3])] = &[
     ("log-level", ["error", "warn", "debug"]),
     ("node-id", ["11", "12", "13"]),
     ("rack", ["file", "environment", "flag"]),
+    ("spin-us", ["100", "200", "300"]),
 ];
 
 fn with_flag(name: &str, value: &str) -> ServeFlags {
@@ -71,6 +72,17 @@ fn flags_win_over_the_environment_and_the_environment_over_the_file() {
         let all = shown(&with_flag(name, in_flag), &[(&variable, in_environment)]);
         assert_eq!(all, (in_flag.to_string(), format!("--{name}")));
     }
+}
+
+#[test]
+fn cores_spin_for_a_second_at_most_and_never_two_on_one_cpu() {
+    let error = |texts: &[(&str, &str)]| resolve(&with_flag("spin-us", "200"), texts, "").unwrap_err().to_string();
+    assert_eq!(resolve(&with_flag("spin-us", "1000000"), &[], "").unwrap().spin, Duration::from_secs(1));
+    let expected = "--spin-us: expected a number of microseconds from 0 to 1000000, not \"1000001\"";
+    assert_eq!(resolve(&with_flag("spin-us", "1000001"), &[], "").unwrap_err().to_string(), expected);
+    let expected = "spin-us: CPU 2 is to run two executors, and one that spins leaves the other no time; name it once";
+    assert_eq!(error(&[("PAGEWIRE_CORES", "1,2,2")]), expected);
+    assert!(resolve(&with_flag("spin-us", "0"), &[("PAGEWIRE_CORES", "2,2")], "").is_ok());
 }
 
 #[test]

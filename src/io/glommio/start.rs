@@ -30,19 +30,19 @@ pub struct CoreOptions {
     pub core: u16,
     /// The processor to pin to; `None` leaves the placement to the kernel.
     pub cpu: Option<usize>,
-    /// How long to spin before sleeping: less latency for a whole processor. Only with a pinned core.
-    pub spin: Option<Duration>,
+    /// How long to spin before sleeping: less latency for a whole processor. Zero: not at all. Only with a pinned core.
+    pub spin: Duration,
 }
 
 impl CoreOptions {
     /// A core that runs wherever the kernel likes.
     pub fn unpinned(core: u16) -> CoreOptions {
-        CoreOptions { core, cpu: None, spin: None }
+        CoreOptions { core, cpu: None, spin: Duration::ZERO }
     }
 
     /// A core pinned to `cpu`.
     pub fn pinned(core: u16, cpu: usize) -> CoreOptions {
-        CoreOptions { core, cpu: Some(cpu), spin: None }
+        CoreOptions { core, cpu: Some(cpu), spin: Duration::ZERO }
     }
 }
 
@@ -123,16 +123,15 @@ fn build(options: &CoreOptions) -> io::Result<glommio::LocalExecutor> {
             return Err(io::Error::other(format!("processor {cpu} is not online: choose another for core {}", options.core)));
         }
     }
-    let mut builder = LocalExecutorBuilder::new(options.cpu.map_or(Placement::Unbound, Placement::Fixed))
+    LocalExecutorBuilder::new(options.cpu.map_or(Placement::Unbound, Placement::Fixed))
         .io_memory(IO_MEMORY_BYTES)
         .ring_depth(RING_DEPTH)
         .preempt_timer(PREEMPT_AFTER)
         // The default pins the helper to the core's own processor. This one is started before the core is pinned, and may run anywhere.
-        .blocking_thread_pool_placement(PoolPlacement::Unbound(BLOCKING_THREADS));
-    if let Some(spin) = options.spin {
-        builder = builder.spin_before_park(spin);
-    }
-    builder.make().map_err(|error| io::Error::other(format!("core {} cannot start: {error}", options.core)))
+        .blocking_thread_pool_placement(PoolPlacement::Unbound(BLOCKING_THREADS))
+        .spin_before_park(options.spin)
+        .make()
+        .map_err(|error| io::Error::other(format!("core {} cannot start: {error}", options.core)))
 }
 
 /// The processors that this process may run on, in ascending order (sched_getaffinity(2)): what the container or taskset left of the machine.
@@ -150,7 +149,7 @@ pub fn available_cpus() -> io::Result<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::glommio::run_blocking;
+    use crate::io::glommio::{run_blocking, sleep};
 
     fn thread_cpus() -> Vec<usize> {
         available_cpus().unwrap()
@@ -172,6 +171,31 @@ mod tests {
             assert_eq!(name, format!("core-{number}"));
             assert_eq!(here, [cpu]);
             assert_eq!(helper, cpus, "the helper thread may run anywhere");
+        }
+    }
+
+    /// How often this thread has given its processor back of its own accord.
+    fn times_slept() -> i64 {
+        // SAFETY: all zero is a value of this struct of integers.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: getrusage writes one struct, which `usage` is.
+        assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) }, 0);
+        usage.ru_nvcsw
+    }
+
+    #[test]
+    fn a_core_that_spins_does_not_sleep_while_it_waits() {
+        let cpu = available_cpus().unwrap()[0];
+        for (spin, sleeps) in [(Duration::ZERO, true), (Duration::from_secs(60), false)] {
+            let options = CoreOptions { spin, ..CoreOptions::pinned(0, cpu) };
+            let core = start_core(options, move || async move {
+                let before = times_slept();
+                for _ in 0..20 {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                times_slept() - before
+            });
+            assert_eq!(core.unwrap().join().unwrap() >= 20, sleeps, "spinning for {spin:?}");
         }
     }
 
