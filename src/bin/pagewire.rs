@@ -16,7 +16,7 @@ use pagewire::admin::groups::{self, GroupsCommand};
 use pagewire::admin::preflight::{self, Level};
 use pagewire::admin::settings::{ServeFlags, Settings};
 use pagewire::admin::topics::{self, TopicsCommand};
-use pagewire::io::directory;
+use pagewire::io::{directory, process_limits};
 use pagewire::log::inspect;
 
 #[global_allocator]
@@ -153,6 +153,8 @@ const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    // First of all: memory that was touched before stays as it is. Where there are no huge pages, there is nothing to refuse.
+    let _ = process_limits::refuse_huge_pages();
     let outcome = match CommandLine::parse().command {
         Command::Serve(flags) => serve(&flags),
         Command::Topics { flags, command } => topics(&flags, &command),

@@ -8,7 +8,7 @@
 //! | `features` | system calls newer than Linux 5.x: found out at run time, each with a switch |
 //! | `host` | what the kernel tells about the machine, threads and processes; which processors a thread keeps to |
 //! | `mesh` | messages between cores, and to and from the control thread |
-//! | `process_limits` | how many files this process may open |
+//! | `process_limits` | how many files this process may open, and that it wants no huge pages |
 //! | `transfer` | the ways in which a range of a file goes to a socket |
 //! | `glommio` | the executor of a core, its sockets, its ring |
 //! | `stream` | files from front to back, for tools |

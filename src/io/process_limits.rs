@@ -1,4 +1,4 @@
-//! What the kernel lets this process have: getrlimit(2) and setrlimit(2).
+//! What the kernel lets this process have: getrlimit(2), setrlimit(2), and pages of the ordinary size by prctl(2).
 //!
 //! Main thread, at the start.
 
@@ -40,9 +40,31 @@ pub fn raise_open_files() -> io::Result<OpenFilesLimit> {
     open_files()
 }
 
+/// Has all memory that this process touches from now on come in pages of the ordinary size, also where the machine or the allocator asks for huge ones
+/// (prctl(2), PR_SET_THP_DISABLE; inherited by children). A huge page is zeroed whole at the first touch of any byte, 2 MiB at once, and counts as used
+/// from then on.
+///
+/// # Errors
+/// The host's: a kernel without transparent huge pages says EINVAL, and gives none.
+pub fn refuse_huge_pages() -> io::Result<()> {
+    // SAFETY: plain integers.
+    if unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_comes_in_small_pages() {
+        // All threads of the process have it then: none of the other tests is about huge pages.
+        refuse_huge_pages().unwrap();
+        // SAFETY: plain integers.
+        assert_eq!(unsafe { libc::prctl(libc::PR_GET_THP_DISABLE, 0, 0, 0, 0) }, 1);
+    }
 
     #[test]
     fn the_soft_limit_rises_to_the_hard_one() {
