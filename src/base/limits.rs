@@ -73,8 +73,8 @@ pub const CLEANER_BACKOFF_MS_MIN: i64 = 10;
 /// What one system call of work in the background reads or writes. A kernel built without preemption gives the processor back only between system
 /// calls: 64 KiB are about 40 µs, where 1 MiB kept a core waiting for up to 5 ms, whatever the priorities.
 pub const BACKGROUND_CALL_BYTES_MAX: usize = 64 * 1024;
-/// What the cleaner writes before it asks the kernel to begin with writing it back.
-pub const CLEANER_WRITEBACK_BYTES: usize = 256 * 1024;
+/// What one system call hands to the disk for writing back, for the same reason: 4 MiB of small appends took 0.8 ms.
+pub const WRITEBACK_CALL_BYTES_MAX: usize = 256 * 1024;
 /// Segments that one cleaning makes into one: they are open meanwhile.
 pub const CLEANED_TOGETHER_SEGMENTS_MAX: usize = 500;
 /// Producers that one partition tells apart; with one more, the one that wrote longest ago is forgotten. About 200 bytes each.
@@ -99,6 +99,6 @@ const _: () = assert!(CONNECTION_TURN_BYTES_MAX <= REQUEST_BYTES_MAX);
 const _: () = assert!(PIPELINED_REQUESTS_MAX < MESH_BACKLOG_MAX && MESH_BACKLOG_MAX < MESH_OVERFLOW_MAX);
 const _: () = assert!(DECOMPRESS_ON_CORE_BYTES_MAX <= DECOMPRESSED_BATCH_BYTES_MAX);
 const _: () = assert!(PRODUCERS_EXAMINED_PER_TICK_MAX <= PRODUCERS_PER_PARTITION_MAX);
-const _: () = assert!(BACKGROUND_CALL_BYTES_MAX <= CLEANER_WRITEBACK_BYTES);
+const _: () = assert!(BACKGROUND_CALL_BYTES_MAX <= WRITEBACK_CALL_BYTES_MAX);
 const _: () = assert!(SPLICE_BYTES_MIN <= SPLICE_QUANTUM_BYTES);
 const _: () = assert!(REQUEST_PARTITIONS_MAX <= FETCH_SESSION_PARTITIONS_PER_CORE_MAX);

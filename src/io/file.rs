@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::features::{self, Feature};
+use crate::base::limits::WRITEBACK_CALL_BYTES_MAX;
 use residency::Residency;
 
 /// Linux takes at most this many slices in one `pwritev` (`UIO_MAXIOV`).
@@ -192,14 +193,21 @@ impl File {
     }
 
     /// Asks the kernel to begin writing dirty pages of the range to the disk (sync_file_range(2), SYNC_FILE_RANGE_WRITE): bounds the
-    /// amount of dirty memory, and makes nothing durable. May block when the disk's queue is full.
+    /// amount of dirty memory, and makes nothing durable. May block when the disk's queue is full. For helper threads: asks for
+    /// [`WRITEBACK_CALL_BYTES_MAX`] at a time, and gives way in between, because the scheduler lets a thread go on for some milliseconds while a core waits.
     pub fn start_writeback(&self, position: u64, len: u64) -> io::Result<()> {
-        if len == 0 || !features::is_on(Feature::StartWriteback) {
+        if !features::is_on(Feature::StartWriteback) {
             return Ok(());
         }
-        // SAFETY: plain integers on a descriptor that `self` keeps open.
-        let status = unsafe { libc::sync_file_range(self.file.as_raw_fd(), position as i64, len as i64, libc::SYNC_FILE_RANGE_WRITE) };
-        ignore_unsupported(status)
+        for done in (0..len).step_by(WRITEBACK_CALL_BYTES_MAX) {
+            let call_bytes = (len - done).min(WRITEBACK_CALL_BYTES_MAX as u64);
+            let (position, call_bytes) = ((position + done) as i64, call_bytes as i64);
+            // SAFETY: plain integers on a descriptor that `self` keeps open.
+            let status = unsafe { libc::sync_file_range(self.file.as_raw_fd(), position, call_bytes, libc::SYNC_FILE_RANGE_WRITE) };
+            ignore_unsupported(status)?;
+            std::thread::yield_now();
+        }
+        Ok(())
     }
 
     /// Waits until the bytes, and what is needed to find them, are on the disk (fdatasync(2)).

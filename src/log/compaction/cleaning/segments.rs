@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::path::PathBuf;
 
 use super::{Cleaning, CleaningError, PlannedSegment, Result};
-use crate::base::limits::{BACKGROUND_CALL_BYTES_MAX, CLEANER_WRITEBACK_BYTES};
+use crate::base::limits::{BACKGROUND_CALL_BYTES_MAX, WRITEBACK_CALL_BYTES_MAX};
 use crate::base::{Offset, Timestamp};
 use crate::io::File;
 use crate::log::compaction::transactions::AbortedTransaction;
@@ -79,7 +79,7 @@ impl Output {
         self.indexes.add(relative_offset, self.size, batch.len() as u32, header.max_timestamp, interval);
         self.pending.extend_from_slice(batch);
         self.size = end as u32;
-        if self.pending.len() >= CLEANER_WRITEBACK_BYTES { self.write(cleaning) } else { Ok(()) }
+        if self.pending.len() >= WRITEBACK_CALL_BYTES_MAX { self.write(cleaning) } else { Ok(()) }
     }
 
     fn write(&mut self, cleaning: &mut Cleaning) -> Result<()> {
