@@ -4,6 +4,9 @@
 //! also counts pages whose read is still in flight; a read of one byte with `RWF_NOWAIT` (Linux 4.14, most file systems) answers EAGAIN for those. So both
 //! are asked. A page that this thread has read without waiting a moment ago is not asked about again while `cachestat` finds no hole: the kernel does not take
 //! such a page away and begin to read it anew within [`SEEN_MS_MAX`]. That spares readers who go on where they ended most of the probes.
+//!
+//! As long as nothing is missing anywhere, nobody on this core has the kernel read ahead, and the first sign of it would be at the end of a range: so
+//! only its ends are probed then, and all of it for [`WARY_MS`] after something was missing.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
@@ -21,6 +24,8 @@ const PROBE_EVERY_ALONE: u64 = 16 * 1024;
 
 /// For how long a page that was read without waiting counts as ready.
 const SEEN_MS_MAX: u64 = 10;
+/// For how long a thread asks closely after it has found something missing.
+const WARY_MS: u64 = 1000;
 /// Such pages that a thread remembers: two for each of so many readers, if they do not take each other's places.
 const SEEN_PAGES_MAX: usize = 128;
 
@@ -50,6 +55,8 @@ struct Seen {
 }
 
 thread_local! {
+    /// Until when, in milliseconds of the monotonic clock, this thread asks closely.
+    static WARY_UNTIL_MS: Cell<u64> = const { Cell::new(0) };
     static SEEN: [Cell<Seen>; SEEN_PAGES_MAX] = const { [const { Cell::new(Seen { file: 0, page: 0, ms: 0 }) }; SEEN_PAGES_MAX] };
 }
 
@@ -60,17 +67,26 @@ impl File {
     /// # Errors
     /// The host's.
     pub fn resident(&self, position: u64, len: usize) -> io::Result<bool> {
-        if len == 0 {
-            return Ok(true);
+        let is_resident = len == 0 || self.ask_whether_resident(position, len)?;
+        if !is_resident {
+            WARY_UNTIL_MS.set(monotonic_ms() + WARY_MS);
         }
-        let counted = self.count_cached_pages(position, len);
+        Ok(is_resident)
+    }
+
+    fn ask_whether_resident(&self, position: u64, len: usize) -> io::Result<bool> {
+        let counted = self.count_pages(position, len).map(|counts| counts.cached);
         if counted.is_some_and(|cached| cached < pages_touched(position, len)) {
             return Ok(false);
         }
         if !self.has_read_no_wait() {
             return Ok(true);
         }
-        let step = if counted.is_some() { PROBE_EVERY_WITH_COUNT } else { PROBE_EVERY_ALONE };
+        let step = match counted {
+            None => PROBE_EVERY_ALONE,
+            Some(_) if monotonic_ms() < WARY_UNTIL_MS.get() => PROBE_EVERY_WITH_COUNT,
+            Some(_) => len as u64,
+        };
         let last = position + len as u64 - 1;
         let mut at = position;
         loop {
@@ -91,14 +107,14 @@ impl File {
     /// Remembers that the page at `position` was read without waiting.
     pub(super) fn note_seen(&self, position: u64) {
         let page = position / page_bytes();
-        let seen = Seen { file: self.residency.id, page, ms: monotonic_ns() / 1_000_000 };
+        let seen = Seen { file: self.residency.id, page, ms: monotonic_ms() };
         SEEN.with(|pages| pages[self.slot(page)].set(seen));
     }
 
     pub(super) fn was_seen(&self, position: u64) -> bool {
         let page = position / page_bytes();
         let seen = SEEN.with(|pages| pages[self.slot(page)].get());
-        (seen.file, seen.page) == (self.residency.id, page) && monotonic_ns() / 1_000_000 <= seen.ms + SEEN_MS_MAX
+        (seen.file, seen.page) == (self.residency.id, page) && monotonic_ms() <= seen.ms + SEEN_MS_MAX
     }
 
     fn slot(&self, page: u64) -> usize {
@@ -106,8 +122,8 @@ impl File {
         (page.wrapping_add(self.residency.id.wrapping_mul(31)) % SEEN_PAGES_MAX as u64) as usize
     }
 
-    /// How many pages of the range are in the cache, read or still being read; `None` if the kernel does not tell.
-    fn count_cached_pages(&self, position: u64, len: usize) -> Option<u64> {
+    /// The pages of the range in the cache, read or still being read; `None` if the kernel does not tell.
+    pub(super) fn count_pages(&self, position: u64, len: usize) -> Option<CacheStat> {
         if !features::is_on(Feature::CacheStat) || self.residency.cachestat_refused.load(Ordering::Relaxed) {
             return None;
         }
@@ -116,7 +132,7 @@ impl File {
         // SAFETY: cachestat(2): both pointers are to live structs of the kernel's layout; it writes only `counts`.
         let status = unsafe { libc::syscall(SYS_CACHESTAT, self.file.as_raw_fd(), &range, &mut counts, 0) };
         if status == 0 {
-            return Some(counts.cached);
+            return Some(counts);
         }
         if io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
             features::switch_off(Feature::CacheStat);
@@ -125,6 +141,10 @@ impl File {
         }
         None
     }
+}
+
+fn monotonic_ms() -> u64 {
+    monotonic_ns() / 1_000_000
 }
 
 pub(super) fn pages_touched(position: u64, len: usize) -> u64 {
@@ -145,9 +165,9 @@ struct CacheStatRange {
 /// `struct cachestat` of linux/mman.h: all counts are pages.
 #[repr(C)]
 #[derive(Default)]
-struct CacheStat {
+pub(super) struct CacheStat {
     cached: u64,
-    dirty: u64,
+    pub(super) dirty: u64,
     writeback: u64,
     evicted: u64,
     recently_evicted: u64,

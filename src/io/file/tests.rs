@@ -2,6 +2,7 @@
 
 use super::residency::pages_touched;
 use super::*;
+use crate::base::limits::WRITEBACK_CALL_BYTES_MAX;
 use crate::io::features::testing::without;
 
 const MIB: usize = 1024 * 1024;
@@ -68,6 +69,17 @@ fn preallocated_blocks_do_not_change_the_size_and_truncate_gives_them_back() {
     file.truncate(4096).unwrap();
     assert_eq!(file.size().unwrap(), 4096);
     assert!(file.file.metadata().unwrap().blocks() * 512 < MIB as u64, "blocks beyond the end stayed");
+}
+
+#[test]
+fn writeback_begins_for_all_of_a_range_however_many_calls_that_takes() {
+    let len = 2 * WRITEBACK_CALL_BYTES_MAX + 4096;
+    let (_directory, file) = file_with(0);
+    file.write_all_at(&mut [IoSlice::new(&vec![1; len])], 0).unwrap();
+    let dirty = || file.count_pages(0, len).expect("cachestat (Linux 6.5)").dirty;
+    assert!(dirty() > 0, "nothing was written yet");
+    file.start_writeback(0, len as u64).unwrap();
+    assert_eq!(dirty(), 0);
 }
 
 #[test]
@@ -149,6 +161,24 @@ fn a_page_that_was_seen_counts_for_a_moment_and_only_while_it_is_there() {
         file.try_read_at(&mut [0], at).unwrap();
         file.dont_need(0, MIB as u64).unwrap();
         assert!(!file.resident(at, 1).unwrap(), "seen, and gone");
+    }
+}
+
+#[test]
+fn the_inside_of_a_range_is_probed_once_something_was_missing_anywhere() {
+    let (_directory, file) = file_with(MIB);
+    let (_other_directory, other) = file_with(MIB);
+    file.read_exact_at(&mut vec![0; MIB], 0).unwrap();
+    let is_inside_probed = || {
+        (0..100).any(|_| {
+            assert!(file.resident(0, MIB).unwrap());
+            file.was_seen(MIB as u64 / 2)
+        })
+    };
+    assert!(!is_inside_probed(), "nothing was missing yet");
+    if make_cold(&other, MIB) {
+        assert!(!other.resident(0, MIB).unwrap());
+        assert!(is_inside_probed());
     }
 }
 
