@@ -6,6 +6,7 @@
 //!
 //! Invariant: fed with the same batches, the builder makes the same bytes as Apache Kafka (unless Kafka restarted in between: that resets its count).
 
+use super::adjacent_entries::AdjacentEntries;
 use super::offset_index::{self, OffsetIndex, OffsetIndexEntry};
 use super::time_index::{self, TimeIndex, TimeIndexEntry};
 use crate::base::Timestamp;
@@ -19,7 +20,9 @@ pub struct IndexBuilder {
     pub largest_timestamp: Timestamp,
     /// Last offset of the batch that has it, counted from the base offset.
     pub largest_timestamp_relative_offset: u32,
+    pub(super) adjacent: AdjacentEntries,
     bytes_since_last_entry: u32,
+    last_batch_has_entry: bool,
 }
 
 impl IndexBuilder {
@@ -35,7 +38,9 @@ impl IndexBuilder {
             time_index,
             largest_timestamp: last.timestamp,
             largest_timestamp_relative_offset: last.relative_offset,
+            adjacent: AdjacentEntries::default(),
             bytes_since_last_entry: 0,
+            last_batch_has_entry: false,
         }
     }
 
@@ -45,11 +50,14 @@ impl IndexBuilder {
             self.largest_timestamp = max_timestamp;
             self.largest_timestamp_relative_offset = relative_offset;
         }
-        if self.bytes_since_last_entry > index_interval_bytes {
+        let has_entry = self.bytes_since_last_entry > index_interval_bytes;
+        if has_entry {
+            self.adjacent.push(self.offset_index.entries(), self.last_batch_has_entry);
             self.offset_index.push(OffsetIndexEntry { relative_offset, position });
             self.push_largest_timestamp();
             self.bytes_since_last_entry = 0;
         }
+        self.last_batch_has_entry = has_entry;
         self.bytes_since_last_entry = self.bytes_since_last_entry.saturating_add(batch_bytes);
     }
 
@@ -94,6 +102,22 @@ mod tests {
         assert_eq!(entries, [(1003, 3)]);
         builder.finish();
         assert_eq!(builder.time_index.entries(), 1);
+    }
+
+    #[test]
+    fn it_knows_which_entries_have_nothing_between_them() {
+        let mut builder = IndexBuilder::new();
+        let mut position = 0;
+        // Interval 100: a batch behind a large one has an entry, one behind small ones has not always.
+        for (i, batch_bytes) in [200, 200, 200, 200, 50, 60, 200, 200, 200].into_iter().enumerate() {
+            builder.add(i as u32, position, batch_bytes, Timestamp::NONE, 100);
+            position += batch_bytes;
+        }
+        let positions: Vec<u32> = builder.offset_index.iter().map(|entry| entry.position).collect();
+        assert_eq!(positions, [200, 400, 600, 800, 910, 1110, 1310]);
+        let around: Vec<usize> = (0..positions.len()).filter(|i| builder.adjacent.are_around(*i)).collect();
+        // 50 bytes at 800 and 60 behind them, which have no entry.
+        assert_eq!(around, [1, 2, 5]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Owned by the core that owns the log; never waits for the disk. A system call costs more than the bytes of a hundred entries, so the file is read in pieces, and
 //! some of them stay: readers who go through a segment find their next entries in the piece that they had. Invariants: the file does not change while it is
-//! open; a piece in `pieces` is in the place that its number says.
+//! open; no number stands in `pieces` twice.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
@@ -21,16 +21,16 @@ const PIECES_MAX: usize = 16;
 pub(super) struct IndexFile {
     file: Arc<File>,
     entries: usize,
-    /// Empty until the first search.
+    /// Those that were searched last, the latest one in front.
     pieces: RefCell<Vec<Piece>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Piece {
     number: usize,
-    /// How much of `content` there is; 0: nothing was read yet.
+    /// How much of `content` there is.
     bytes: usize,
-    content: [u8; PIECE_BYTES],
+    content: Box<[u8; PIECE_BYTES]>,
 }
 
 /// Why an index could not be searched here and now.
@@ -56,35 +56,38 @@ impl IndexFile {
         offset_index::lookup(self.entries, relative_offset, |i| self.entry(i))
     }
 
-    /// The last entry whose batch begins at or below the position, in a segment of `segment_bytes`.
+    /// The number of the last entry whose batch begins at or below the position, in a segment of `segment_bytes`.
     ///
     /// # Errors
     /// As [`lookup`](Self::lookup).
-    pub fn lookup_position(&self, position: u32, segment_bytes: u32) -> Result<Option<OffsetIndexEntry>, IndexReadError> {
-        offset_index::lookup_position(self.entries, position, segment_bytes, |i| self.entry(i))
+    pub fn number_at(&self, position: u32, segment_bytes: u32) -> Result<Option<usize>, IndexReadError> {
+        offset_index::number_at(self.entries, position, segment_bytes, |i| self.entry(i))
     }
 
-    fn entry(&self, i: usize) -> Result<OffsetIndexEntry, IndexReadError> {
+    /// # Errors
+    /// As [`lookup`](Self::lookup).
+    pub fn entry(&self, i: usize) -> Result<OffsetIndexEntry, IndexReadError> {
         let number = i / ENTRIES_PER_PIECE;
         let mut pieces = self.pieces.borrow_mut();
-        if pieces.is_empty() {
-            let wanted = PIECES_MAX.min(self.entries.div_ceil(ENTRIES_PER_PIECE)).max(1);
-            pieces.resize(wanted, Piece { number: 0, bytes: 0, content: [0; PIECE_BYTES] });
+        match pieces.iter().position(|piece| piece.number == number) {
+            Some(place) => pieces[..=place].rotate_right(1),
+            None => {
+                let mut content = match pieces.len() {
+                    PIECES_MAX => pieces.pop().expect("there are so many").content,
+                    _ => Box::new([0; PIECE_BYTES]),
+                };
+                let position = (number * PIECE_BYTES) as u64;
+                let bytes = match self.file.try_read_at(&mut content[..], position) {
+                    Ok(bytes) => bytes,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        return Err(IndexReadError::NotResident { file: self.file.clone(), position });
+                    }
+                    Err(error) => return Err(IndexReadError::Host(error)),
+                };
+                pieces.insert(0, Piece { number, bytes, content });
+            }
         }
-        let place = number % pieces.len();
-        let piece = &mut pieces[place];
-        if piece.bytes == 0 || piece.number != number {
-            piece.bytes = 0;
-            let position = (number * PIECE_BYTES) as u64;
-            piece.bytes = match self.file.try_read_at(&mut piece.content, position) {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return Err(IndexReadError::NotResident { file: self.file.clone(), position });
-                }
-                Err(error) => return Err(IndexReadError::Host(error)),
-            };
-            piece.number = number;
-        }
+        let piece = &pieces[0];
         // Too short: somebody cut the file.
         let entry = piece.content[..piece.bytes].get(i % ENTRIES_PER_PIECE * ENTRY_BYTES..).and_then(|rest| rest.first_chunk());
         entry.map(|bytes| OffsetIndexEntry::parse(*bytes)).ok_or_else(|| IndexReadError::Host(ErrorKind::UnexpectedEof.into()))
@@ -118,16 +121,34 @@ mod tests {
             for step in 0..4000u32 {
                 let (offset, position) = (step * 7 % (count * 3 + 5), step.wrapping_mul(2_654_435_761) % log_bytes);
                 assert_eq!(file.lookup(offset).ok().unwrap(), index.lookup(offset), "offset {offset} of {count}");
-                assert_eq!(file.lookup_position(position, log_bytes).ok().unwrap(), index.lookup_position(position), "at {position}");
+                assert_eq!(file.number_at(position, log_bytes).ok().unwrap(), index.number_at(position), "at {position}");
             }
         }
+    }
+
+    #[test]
+    fn as_many_readers_as_there_are_pieces_find_theirs_again() {
+        let (_, file, _directory, _) = index_and_file(100_000);
+        // Equally far apart, as readers who share a segment are.
+        let places: Vec<usize> = (0..PIECES_MAX).map(|reader| reader * 100_000 / PIECES_MAX).collect();
+        let numbers = || file.pieces.borrow().iter().map(|piece| piece.number).collect::<Vec<_>>();
+        places.iter().for_each(|i| drop(file.entry(*i).ok().unwrap()));
+        let mut kept = numbers();
+        file.file.truncate(0).unwrap();
+        for i in &places {
+            assert!(file.entry(*i + 1).is_ok(), "entry {i} would have to be read again");
+        }
+        let mut still_kept = numbers();
+        (kept.sort_unstable(), still_kept.sort_unstable());
+        assert_eq!(kept, still_kept);
+        assert!(file.entry(99_999 / 3).is_err(), "another piece is read from the file, which is empty");
     }
 
     #[test]
     fn a_file_that_was_cut_is_an_error_and_no_entry() {
         let (_, file, _directory, log_bytes) = index_and_file(1000);
         file.file.truncate(500 * ENTRY_BYTES as u64 + 3).unwrap();
-        assert!(matches!(file.lookup_position(log_bytes - 1, log_bytes), Err(IndexReadError::Host(_))));
+        assert!(matches!(file.number_at(log_bytes - 1, log_bytes), Err(IndexReadError::Host(_))));
         assert!(matches!(file.lookup(u32::MAX), Err(IndexReadError::Host(_))));
     }
 
@@ -136,16 +157,16 @@ mod tests {
         let (index, file, _directory, log_bytes) = index_and_file(100_000);
         file.file.data_sync().unwrap();
         file.file.dont_need(0, u64::MAX >> 1).unwrap();
-        let error = match file.lookup_position(log_bytes / 2, log_bytes) {
-            Ok(found) => return assert_eq!(found, index.lookup_position(log_bytes / 2), "a file system without a disk"),
+        let error = match file.number_at(log_bytes / 2, log_bytes) {
+            Ok(found) => return assert_eq!(found, index.number_at(log_bytes / 2), "a file system without a disk"),
             Err(error) => error,
         };
         let IndexReadError::NotResident { position, .. } = error else { panic!("the file is whole") };
         let mut piece = [0; PIECE_BYTES];
         file.file.read_exact_at(&mut piece, position).unwrap();
         // Asked again, it gets further: to the answer, or to a piece nearby.
-        match file.lookup_position(log_bytes / 2, log_bytes) {
-            Ok(found) => assert_eq!(found, index.lookup_position(log_bytes / 2)),
+        match file.number_at(log_bytes / 2, log_bytes) {
+            Ok(found) => assert_eq!(found, index.number_at(log_bytes / 2)),
             Err(IndexReadError::NotResident { position: next, .. }) => assert_ne!(next, position),
             Err(IndexReadError::Host(error)) => panic!("{error}"),
         }

@@ -5,7 +5,7 @@
 //! | `partition_log` | `Log`, the type; a table of its verbs stands there |
 //! | `config`, `error` | what a log is told, and what it answers |
 //! | `append`, `roll`, `read`, `upkeep`, `retention` | its verbs on the core |
-//! | `read_starts`, `header_check` | where sequential reads go on; which batches a read may hand out without a look |
+//! | `read_starts`, `adjacent_entries`, `header_check` | where sequential reads go on; which headers nobody has to read; which batches nobody has to look at before they are handed out |
 //! | `truncation` | cutting its end, off the core |
 //! | `timestamp_lookup` | from a timestamp to an offset, off the core |
 //! | `compaction` | the cleaner of compacted topics |
@@ -21,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+mod adjacent_entries;
 pub mod append;
 pub mod checkpoint;
 pub mod clean_shutdown;

@@ -88,10 +88,10 @@ impl OffsetIndex {
         lookup(self.entries(), relative_offset, |i| Ok::<_, Infallible>(self.entry(i))).unwrap_or_else(|never| match never {})
     }
 
-    /// The last entry whose batch begins at or below `position`.
-    pub fn lookup_position(&self, position: u32) -> Option<OffsetIndexEntry> {
+    /// The number of the last entry whose batch begins at or below `position`.
+    pub fn number_at(&self, position: u32) -> Option<usize> {
         let found = last_where(self.entries(), |i| Ok::<_, Infallible>(self.entry(i).position <= position));
-        found.unwrap_or_else(|never| match never {}).map(|i| self.entry(i))
+        found.unwrap_or_else(|never| match never {})
     }
 
     /// Drops every entry whose batch begins at or behind `log_bytes`.
@@ -126,18 +126,15 @@ pub fn lookup<E>(
     }
 }
 
-/// As `OffsetIndex::lookup_position`, over entries that `read` fetches, of a log of `log_bytes`: the search begins where the entry is if all are equally far apart.
-pub fn lookup_position<E>(
+/// As `OffsetIndex::number_at`, over entries that `read` fetches, of a log of `log_bytes`: the search begins where the entry is if all are equally far apart.
+pub fn number_at<E>(
     entries: usize,
     position: u32,
     log_bytes: u32,
     mut read: impl FnMut(usize) -> Result<OffsetIndexEntry, E>,
-) -> Result<Option<OffsetIndexEntry>, E> {
+) -> Result<Option<usize>, E> {
     let guess = (entries as u64 * u64::from(position) / u64::from(log_bytes.max(1))) as usize;
-    match last_where_near(entries, guess, |i| Ok(read(i)?.position <= position))? {
-        Some(i) => read(i).map(Some),
-        None => Ok(None),
-    }
+    last_where_near(entries, guess, |i| Ok(read(i)?.position <= position))
 }
 
 /// How many of `whole` entries are in use: Kafka preallocates an active segment's index and after a crash leaves zeros behind the last entry.
@@ -184,8 +181,8 @@ mod tests {
         assert_eq!(index.lookup(41), Some(entry(41, 6423)));
         assert_eq!(index.lookup(177), Some(entry(75, 13621)));
         assert_eq!(index.lookup(u32::MAX), Some(entry(390, 27553)));
-        assert_eq!(index.lookup_position(6422), None);
-        assert_eq!(index.lookup_position(18425), Some(entry(178, 18425)));
+        assert_eq!(index.number_at(6422), None);
+        assert_eq!((index.number_at(18424), index.number_at(18425)), (Some(1), Some(2)));
     }
 
     #[test]

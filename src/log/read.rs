@@ -10,6 +10,7 @@
 
 use std::io::ErrorKind;
 
+use super::adjacent_entries::AdjacentEntries;
 use super::error::LogError;
 use super::header_check::{HeadersSeen, READ_AHEAD_BYTES, Sequence, UNSEEN_BYTES_MAX};
 use super::index_file::{IndexFile, IndexReadError};
@@ -145,6 +146,7 @@ impl Log {
                 let open = OpenSegment {
                     log,
                     index: IndexSource::File(IndexFile::new(file, entries)),
+                    adjacent: AdjacentEntries::default(),
                     headers_seen,
                     used_at: self.last_tick.into(),
                 };
@@ -232,8 +234,19 @@ impl Log {
         if wanted <= least {
             return Ok(least);
         }
-        let entry = segment.index.lookup_position(wanted, segment.size).map_err(|error| self.index_stop(error))?;
-        let mut at = entry.map_or(position, |entry| entry.position).max(least);
+        let number = segment.index.number_at(wanted, segment.size).map_err(|error| self.index_stop(error))?;
+        let entry = |i| segment.index.entry(i).map_err(|error| self.index_stop(error));
+        if let Some(i) = number.filter(|&i| segment.adjacent.are_around(i)) {
+            let (before, last, next) = (entry(i - 1)?, entry(i)?, entry(i + 1)?);
+            if last.position >= least {
+                // What the reader will ask for next; in a hole the batch behind it holds that place.
+                let offset = segment.base_offset.plus(i64::from(before.relative_offset) + 1);
+                let place = OffsetAndPosition { offset, segment: segment.base_offset, position: last.position };
+                self.read_starts.note(Start { place, batch_bytes: Some(next.position - last.position) });
+                return Ok(last.position);
+            }
+        }
+        let mut at = number.map(entry).transpose()?.map_or(position, |entry| entry.position).max(least);
         let mut scan = Scan::new(segment.log, segment.size);
         // Behind an index entry it is usually the first batch that does not fit: nothing more is read for that.
         let mut header = scan.small_header(at);
@@ -436,6 +449,7 @@ impl Log {
                 size: self.active.size,
                 log: &self.active.file,
                 index,
+                adjacent: &self.active.indexes.adjacent,
                 headers_seen: &self.active.headers_seen,
             });
         };
@@ -445,7 +459,14 @@ impl Log {
             IndexSource::Memory(index) => ReadableIndex::Memory(index),
             IndexSource::File(index) => ReadableIndex::File(index),
         };
-        Ok(ReadableSegment { base_offset: sealed.base_offset, size: sealed.size, log: &open.log, index, headers_seen: &open.headers_seen })
+        Ok(ReadableSegment {
+            base_offset: sealed.base_offset,
+            size: sealed.size,
+            log: &open.log,
+            index,
+            adjacent: &open.adjacent,
+            headers_seen: &open.headers_seen,
+        })
     }
 
     fn opening(&self, at: usize, rebuild_index: bool) -> SegmentOpening {

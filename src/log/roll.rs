@@ -151,6 +151,7 @@ impl Log {
             open: Some(Box::new(OpenSegment {
                 log: sealed.file,
                 index: IndexSource::Memory(offset_index),
+                adjacent: sealed.indexes.adjacent,
                 headers_seen: sealed.headers_seen,
                 used_at: now.into(),
             })),

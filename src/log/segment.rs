@@ -11,6 +11,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::adjacent_entries::AdjacentEntries;
 use super::format::{self, FileKind};
 use super::header_check::HeadersSeen;
 use super::index_builder::IndexBuilder;
@@ -112,6 +113,7 @@ impl SealedSegment {
 pub(super) struct OpenSegment {
     pub log: Arc<File>,
     pub index: IndexSource,
+    pub adjacent: AdjacentEntries,
     pub headers_seen: HeadersSeen,
     /// The tick in which it was last read.
     pub used_at: Cell<Timestamp>,
@@ -130,6 +132,7 @@ pub(super) struct ReadableSegment<'a> {
     pub size: u32,
     pub log: &'a Arc<File>,
     pub index: ReadableIndex<'a>,
+    pub adjacent: &'a AdjacentEntries,
     pub headers_seen: &'a HeadersSeen,
 }
 
@@ -150,14 +153,25 @@ impl ReadableIndex<'_> {
         }
     }
 
-    /// The last entry whose batch begins at or below the position, in a segment of `segment_bytes`. Does not wait for the disk.
+    /// The number of the last entry whose batch begins at or below the position, in a segment of `segment_bytes`. Does not wait for the disk.
     ///
     /// # Errors
     /// As [`lookup`](Self::lookup).
-    pub fn lookup_position(&self, position: u32, segment_bytes: u32) -> Result<Option<OffsetIndexEntry>, IndexReadError> {
+    pub fn number_at(&self, position: u32, segment_bytes: u32) -> Result<Option<usize>, IndexReadError> {
         match self {
-            ReadableIndex::Memory(index) => Ok(index.lookup_position(position)),
-            ReadableIndex::File(index) => index.lookup_position(position, segment_bytes),
+            ReadableIndex::Memory(index) => Ok(index.number_at(position)),
+            ReadableIndex::File(index) => index.number_at(position, segment_bytes),
+        }
+    }
+
+    /// The entry of a number that `number_at` has named, or of its neighbours. Does not wait for the disk.
+    ///
+    /// # Errors
+    /// As [`lookup`](Self::lookup).
+    pub fn entry(&self, i: usize) -> Result<OffsetIndexEntry, IndexReadError> {
+        match self {
+            ReadableIndex::Memory(index) => Ok(index.entry(i)),
+            ReadableIndex::File(index) => index.entry(i),
         }
     }
 }
