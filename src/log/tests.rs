@@ -7,6 +7,7 @@ mod kafka_directories;
 mod lifecycle;
 mod model;
 mod producers;
+mod sequential_reads;
 pub(super) mod support;
 mod timestamps;
 mod upkeep;
