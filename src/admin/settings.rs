@@ -19,7 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::limits::CORES_MAX;
+use crate::base::limits::{CORES_MAX, SPIN_US_MAX};
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::image::{Advertise, Configs, NodeId};
 
@@ -216,10 +216,9 @@ fn parse_fetch_transfer(text: &str) -> Result<FetchTransfer, String> {
     }
 }
 
-/// At most a second: a core looks at what only time brings once in so long anyway.
 fn parse_spin(text: &str) -> Result<Duration, String> {
-    let micros = text.parse().ok().filter(|micros| *micros <= 1_000_000);
-    micros.map(Duration::from_micros).ok_or_else(|| "expected a number of microseconds from 0 to 1000000".into())
+    let micros = text.parse().ok().filter(|micros| *micros <= SPIN_US_MAX);
+    micros.map(Duration::from_micros).ok_or_else(|| format!("expected a number of microseconds from 0 to {SPIN_US_MAX}"))
 }
 
 fn parse_port(text: &str) -> Result<u16, String> {

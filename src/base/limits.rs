@@ -90,6 +90,8 @@ pub const REGEX_BYTES_MAX: usize = 4096;
 pub const REGEX_PROGRAM_BYTES_MAX: usize = 1024 * 1024;
 /// The shortest pause before the topics of a group's regular expressions are looked for again. Kafka's constant.
 pub const REGEX_REFRESH_MS_MIN: i64 = 10_000;
+/// The longest time that a core without work may spin before it sleeps: once in a second it has something to do anyway.
+pub const SPIN_US_MAX: u64 = 1_000_000;
 /// Cores of one node: broker ids are `node_id * 1000 + core`.
 pub const CORES_MAX: usize = 1000;
 

@@ -153,7 +153,7 @@ const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    // First of all: memory that was touched before stays as it is. Where there are no huge pages, there is nothing to refuse.
+    // First of all: memory that was touched before stays as it is. Where it cannot be said, huge pages cost memory, and nothing else.
     let _ = process_limits::refuse_huge_pages();
     let outcome = match CommandLine::parse().command {
         Command::Serve(flags) => serve(&flags),

@@ -159,8 +159,10 @@ impl File {
                     self.read_no_wait_refused.store(true, Ordering::Relaxed);
                 }
                 result => {
-                    if matches!(result, Ok(read) if read > 0) {
-                        self.note_seen(position);
+                    match &result {
+                        Ok(1..) => self.note_seen(position),
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => residency::be_wary(),
+                        _ => {}
                     }
                     return result;
                 }

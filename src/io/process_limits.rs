@@ -45,7 +45,7 @@ pub fn raise_open_files() -> io::Result<OpenFilesLimit> {
 /// from then on.
 ///
 /// # Errors
-/// The host's: a kernel without transparent huge pages says EINVAL, and gives none.
+/// The host's: a sandbox, or a kernel before 3.15, that does not know the question.
 pub fn refuse_huge_pages() -> io::Result<()> {
     // SAFETY: plain integers.
     if unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } != 0 {

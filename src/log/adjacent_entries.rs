@@ -1,7 +1,8 @@
 //! Which neighbours in an offset index are neighbours in the log: then the index alone says where a batch ends, and nobody has to read its header.
 //!
-//! Owned by the core that owns the log, or by whoever builds an index. Known of batches that this process has appended or checked, so after a restart of none
-//! at first. A log of batches above `index.interval.bytes` has nothing but such entries.
+//! Owned by the core that owns the log, or by whoever builds an index. Known of batches that this process has appended, or has gone through to make the index, until
+//! the files of their segment are closed for want of readers: so after a restart of none at first. A log of batches above `index.interval.bytes` has nothing but such
+//! entries.
 //!
 //! Invariant: a set bit is true; an unset one says nothing.
 

@@ -4,8 +4,8 @@
 //! Only headers and index entries are looked at, and beside a hole whole batches, with reads that refuse to wait.
 //!
 //! Invariants: no byte at or behind `up_to` is handed out; every range starts at a batch and ends behind one; the first range holds the batch with
-//! the asked offset, or, where compaction left a hole, the next one. A hole is only believed if the batches on both sides have the right CRC: base offset and
-//! length are outside the CRC, and a damaged length must not make good records vanish. For the same reason batches that this process neither wrote nor checked
+//! the asked offset, or, where compaction left a hole, the next one. A hole is only believed if the batches on both sides have the right CRC, or if this process appended
+//! them: base offset and length are outside the CRC, and a damaged length must not make good records vanish. For the same reason batches that this process neither wrote nor checked
 //! are handed out only after a look at their headers (`header_check`).
 
 use std::io::ErrorKind;
@@ -238,7 +238,9 @@ impl Log {
         let entry = |i| segment.index.entry(i).map_err(|error| self.index_stop(error));
         if let Some(i) = number.filter(|&i| segment.adjacent.are_around(i)) {
             let (before, last, next) = (entry(i - 1)?, entry(i)?, entry(i + 1)?);
-            if last.position >= least {
+            // They come from a file, which may be damaged.
+            let ascend = before.relative_offset < last.relative_offset && before.position < last.position && last.position < next.position;
+            if ascend && next.position <= segment.size && last.position >= least {
                 // What the reader will ask for next; in a hole the batch behind it holds that place.
                 let offset = segment.base_offset.plus(i64::from(before.relative_offset) + 1);
                 let place = OffsetAndPosition { offset, segment: segment.base_offset, position: last.position };

@@ -22,7 +22,7 @@ pub(super) struct ReadStarts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Start {
     pub place: OffsetAndPosition,
-    /// Bytes of the batch there, if its header was looked at.
+    /// Bytes of the batch there, if they are known: from its header, or from the index.
     pub batch_bytes: Option<u32>,
 }
 

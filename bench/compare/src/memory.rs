@@ -14,7 +14,6 @@ use std::io;
 use std::path::Path;
 
 use memmap2::{Advice, Mmap, MmapMut};
-use pagewire_floor::disk;
 
 /// What is left for the contestants, their page cache and the load.
 const LEFT_BYTES: u64 = 7 << 30;
@@ -42,10 +41,8 @@ impl Memory {
         // Without huge pages it is held all the same.
         let _ = held.advise(Advice::HugePage);
         held.chunks_mut(PAGE_BYTES).for_each(|page| page[0] = 1);
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(junk)?;
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(junk)?;
         file.set_len(memory_info("MemTotal")?)?;
-        // What an earlier run left of it would be given back in the middle of this one.
-        disk::forget(junk)?;
         // SAFETY: the file is this program's own, and nobody else writes it or cuts it.
         let junk = unsafe { Mmap::map(&file)? };
         Ok(Memory { _held: held, junk })

@@ -111,8 +111,12 @@ impl Connection {
                     batches.push(IoSlice::new(&frame[frames::records_at(topic.len())..]));
                     waiting.push(frame);
                 }
-                FETCH if !answer_fetch(frame, topic, log, out) => *waiting_fetch = Some(frame.to_vec()),
-                FETCH => {}
+                FETCH => {
+                    let is_answered = answer_fetch(frame, topic, log, out);
+                    if !is_answered && waiting_fetch.replace(frame.to_vec()).is_some() {
+                        return Err(io::Error::other("the floor lets one fetch of a connection wait, and a second one came"));
+                    }
+                }
                 key => return Err(io::Error::other(format!("the floor serves Produce and Fetch only, and api key {key} came"))),
             }
         }

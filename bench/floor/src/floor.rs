@@ -55,11 +55,12 @@ pub fn serve(address: SocketAddr, file: &Path, topic: &str, way: Way) -> io::Res
             }
             settle(&ready, &mut connections[id as usize], id, was_blocked, turn)?;
             if log.end_offset > end_offset {
-                for id in waiting.drain(..) {
-                    let Some(connection) = &mut connections[id as usize] else { continue };
+                for id in &waiting {
+                    let Some(connection) = &mut connections[*id as usize] else { continue };
                     let turn = connection.wake(&log, way)?;
-                    settle(&ready, &mut connections[id as usize], id, false, turn)?;
+                    settle(&ready, &mut connections[*id as usize], *id, false, turn)?;
                 }
+                waiting.retain(|id| connections[*id as usize].as_ref().is_some_and(Connection::waits));
             }
         }
     }

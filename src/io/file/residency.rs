@@ -5,8 +5,9 @@
 //! are asked. A page that this thread has read without waiting a moment ago is not asked about again while `cachestat` finds no hole: the kernel does not take
 //! such a page away and begin to read it anew within [`SEEN_MS_MAX`]. That spares readers who go on where they ended most of the probes.
 //!
-//! As long as nothing is missing anywhere, nobody on this core has the kernel read ahead, and the first sign of it would be at the end of a range: so
-//! only its ends are probed then, and all of it for [`WARY_MS`] after something was missing.
+//! As long as this thread finds nothing missing, it does not have the kernel read ahead either, and the first sign that it does would be at the end of a range: so
+//! only its ends are probed then, and all of it for [`WARY_MS`] after something was missing. What other threads and processes read of the same file at
+//! the same moment is not seen so closely.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
@@ -56,7 +57,7 @@ struct Seen {
 
 thread_local! {
     /// Until when, in milliseconds of the monotonic clock, this thread asks closely.
-    static WARY_UNTIL_MS: Cell<u64> = const { Cell::new(0) };
+    pub(super) static WARY_UNTIL_MS: Cell<u64> = const { Cell::new(0) };
     static SEEN: [Cell<Seen>; SEEN_PAGES_MAX] = const { [const { Cell::new(Seen { file: 0, page: 0, ms: 0 }) }; SEEN_PAGES_MAX] };
 }
 
@@ -69,7 +70,7 @@ impl File {
     pub fn resident(&self, position: u64, len: usize) -> io::Result<bool> {
         let is_resident = len == 0 || self.ask_whether_resident(position, len)?;
         if !is_resident {
-            WARY_UNTIL_MS.set(monotonic_ms() + WARY_MS);
+            be_wary();
         }
         Ok(is_resident)
     }
@@ -141,6 +142,11 @@ impl File {
         }
         None
     }
+}
+
+/// Something was missing.
+pub(super) fn be_wary() {
+    WARY_UNTIL_MS.set(monotonic_ms() + WARY_MS);
 }
 
 fn monotonic_ms() -> u64 {

@@ -1,6 +1,6 @@
 //! Tests of `file.rs`.
 
-use super::residency::pages_touched;
+use super::residency::{WARY_UNTIL_MS, pages_touched};
 use super::*;
 use crate::base::limits::WRITEBACK_CALL_BYTES_MAX;
 use crate::io::features::testing::without;
@@ -76,10 +76,13 @@ fn writeback_begins_for_all_of_a_range_however_many_calls_that_takes() {
     let len = 2 * WRITEBACK_CALL_BYTES_MAX + 4096;
     let (_directory, file) = file_with(0);
     file.write_all_at(&mut [IoSlice::new(&vec![1; len])], 0).unwrap();
-    let dirty = || file.count_pages(0, len).expect("cachestat (Linux 6.5)").dirty;
-    assert!(dirty() > 0, "nothing was written yet");
+    let dirty = || file.count_pages(0, len).map(|counts| counts.dirty);
+    let before = dirty();
     file.start_writeback(0, len as u64).unwrap();
-    assert_eq!(dirty(), 0);
+    // Nobody can look before Linux 6.5, and a file system without a disk has nothing to write.
+    if before.is_some_and(|dirty| dirty > 0) {
+        assert_eq!(dirty(), Some(0));
+    }
 }
 
 #[test]
@@ -175,7 +178,10 @@ fn the_inside_of_a_range_is_probed_once_something_was_missing_anywhere() {
             file.was_seen(MIB as u64 / 2)
         })
     };
-    assert!(!is_inside_probed(), "nothing was missing yet");
+    // Of another test in this thread, perhaps.
+    WARY_UNTIL_MS.set(0);
+    let is_counted = file.count_pages(0, MIB).is_some();
+    assert_eq!(is_inside_probed(), !is_counted, "nothing was missing yet, but without a count holes must be found too");
     if make_cold(&other, MIB) {
         assert!(!other.resident(0, MIB).unwrap());
         assert!(is_inside_probed());
