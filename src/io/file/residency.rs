@@ -68,16 +68,12 @@ impl File {
     /// # Errors
     /// The host's.
     pub fn resident(&self, position: u64, len: usize) -> io::Result<bool> {
-        let is_resident = len == 0 || self.ask_whether_resident(position, len)?;
-        if !is_resident {
-            be_wary();
+        if len == 0 {
+            return Ok(true);
         }
-        Ok(is_resident)
-    }
-
-    fn ask_whether_resident(&self, position: u64, len: usize) -> io::Result<bool> {
         let counted = self.count_pages(position, len).map(|counts| counts.cached);
         if counted.is_some_and(|cached| cached < pages_touched(position, len)) {
+            be_wary();
             return Ok(false);
         }
         if !self.has_read_no_wait() {
