@@ -5,8 +5,8 @@
 //! filled with junk: new pages are reclaimed ones then, as on a machine that has been up for a while.
 //!
 //! What is held is anonymous and in huge pages, and the junk is mapped: kernels that give page cache back early (DAMON's reclaim) leave both alone.
-//! With 22 GB of junk that nobody has mapped they stop a processor for tenths of a second, every few seconds. The junk is a file of
-//! holes and takes nothing of the disk.
+//! With memory full of junk that nobody had mapped, runs had stalls of tenths of a second. The junk is a file of holes and takes nothing of
+//! the disk.
 
 use std::fs::File;
 use std::hint::black_box;
