@@ -5,6 +5,8 @@
 
 mod residency;
 
+pub use residency::misses_lately;
+
 use std::fs;
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -20,6 +22,9 @@ use residency::Residency;
 
 /// Linux takes at most this many slices in one `pwritev` (`UIO_MAXIOV`).
 const SLICES_PER_WRITE_MAX: usize = 1024;
+
+/// What one system call asks the disk for: about 50 µs of work, between two of which the scheduler may take the processor away.
+const READ_AHEAD_CALL_BYTES: usize = 256 * 1024;
 
 /// An open file. Dropping it closes it.
 #[derive(Debug)]
@@ -48,6 +53,20 @@ impl FileRange {
     pub fn part(&self, skip: usize, len: usize) -> FileRange {
         let skip = skip.min(self.len);
         FileRange { file: self.file.clone(), position: self.position + skip as u64, len: len.min(self.len - skip) }
+    }
+
+    /// What a call that moved bytes of this range has moved.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` for none: the file ends before the range does.
+    pub fn some_of(&self, bytes: usize) -> io::Result<usize> {
+        if bytes > 0 {
+            return Ok(bytes);
+        }
+        let size = self.file.size().unwrap_or(0);
+        let (start, end) = (self.position, self.end());
+        let what = format!("expected bytes {start}..{end} of a segment, but the file ends at {size}: it was cut while it was being sent");
+        Err(io::Error::new(ErrorKind::UnexpectedEof, what))
     }
 }
 
@@ -210,6 +229,26 @@ impl File {
             std::thread::yield_now();
         }
         Ok(())
+    }
+
+    /// Keeps the kernel from reading ahead by itself when this file is read (posix_fadvise(2), POSIX_FADV_RANDOM): whoever reads a byte would look for memory for the next
+    /// megabytes, also in calls that do not wait for the disk. Only where `cachestat` tells what is missing: without it, questions about residency count on
+    /// steps of the read-ahead.
+    pub fn do_not_read_ahead(&self) {
+        if features::is_on(Feature::CacheStat) {
+            // A refusal costs time, nothing else.
+            let _ = self.advise(0, 0, libc::POSIX_FADV_RANDOM);
+        }
+    }
+
+    /// Asks the disk for a range, and does not wait for it (readahead(2)). Looks for memory for the pages, which can take milliseconds: for helper
+    /// threads. What does not come this way comes when it is read.
+    pub fn begin_read(&self, position: u64, len: usize) {
+        for done in (0..len).step_by(READ_AHEAD_CALL_BYTES) {
+            let call_bytes = (len - done).min(READ_AHEAD_CALL_BYTES);
+            // SAFETY: plain integers on a descriptor that `self` keeps open.
+            unsafe { libc::readahead(self.file.as_raw_fd(), (position + done as u64) as i64, call_bytes) };
+        }
     }
 
     /// Waits until the bytes, and what is needed to find them, are on the disk (fdatasync(2)).

@@ -196,6 +196,15 @@ pub fn own_processors() -> std::io::Result<Vec<usize>> {
     Ok((0..rustix::thread::CpuSet::MAX_CPU).filter(|processor| set.is_set(*processor)).collect())
 }
 
+/// Lets the calling thread run wherever the first thread of this process may: threads begin with the processors of whoever starts them.
+///
+/// # Errors
+/// The host's.
+pub fn keep_to_processors_of_the_process() -> std::io::Result<()> {
+    let set = rustix::thread::sched_getaffinity(rustix::thread::Pid::from_raw(std::process::id() as i32))?;
+    Ok(rustix::thread::sched_setaffinity(None, &set)?)
+}
+
 /// Keeps the calling thread, and those that it starts, on these processors.
 ///
 /// # Errors

@@ -44,8 +44,7 @@ pub fn pause(duration: Duration) {
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// One thread that works only when others leave it a processor and the disk: nice 19, and the lowest best-effort I/O priority. Pieces are done one after the
-/// other. Dropping it waits for the piece under way.
+/// One thread that works only when others leave it a processor and the disk. Pieces are done one after the other. Dropping it waits for the piece under way.
 pub struct BackgroundThread {
     sender: Option<mpsc::Sender<Work>>,
     thread: Option<thread::JoinHandle<()>>,
@@ -57,7 +56,7 @@ impl BackgroundThread {
     pub fn start(name: &str) -> io::Result<BackgroundThread> {
         let (sender, receiver) = mpsc::channel::<Work>();
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
-            lower_priority();
+            take_the_background();
             receiver.iter().for_each(|work| work());
         })?;
         Ok(BackgroundThread { sender: Some(sender), thread: Some(thread) })
@@ -81,8 +80,9 @@ impl Drop for BackgroundThread {
     }
 }
 
-/// Of the calling thread. A host that refuses only makes it a thread like others.
-fn lower_priority() {
+/// Makes the calling thread the last to get a processor or the disk: nice 19, and the lowest best-effort I/O priority. A host that refuses only makes it a thread
+/// like others.
+pub fn take_the_background() {
     /// linux/ioprio.h: a thread, the calling one for 0; class 2 is best effort, and 7 its lowest level.
     const IOPRIO_WHO_PROCESS: libc::c_int = 1;
     const IOPRIO_BEST_EFFORT_LOWEST: libc::c_int = (2 << 13) | 7;

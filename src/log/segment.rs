@@ -71,6 +71,7 @@ impl FirstBatch {
 
 impl ActiveSegment {
     pub fn new(base_offset: Offset, file: Arc<File>) -> ActiveSegment {
+        file.do_not_read_ahead();
         ActiveSegment {
             base_offset,
             size: 0,
@@ -214,6 +215,7 @@ impl SegmentOpening {
         SegmentOpened { base_offset: self.base_offset, size: self.size, index_rebuilt, result }
     }
 
+    /// What a core reads is read ahead by [`read_ahead`](crate::io::glommio::read_ahead) alone.
     fn open_files(&self, index_rebuilt: &mut bool) -> io::Result<(Arc<File>, Arc<File>, usize)> {
         let log = File::open_read(&self.log_path())?;
         let came = log.size()?;
@@ -227,11 +229,13 @@ impl SegmentOpening {
             && let Ok(index) = File::open_read(&index_path)
             && let Some(entries) = rebuild::usable_offset_entries(&index, self.size, i32::MAX as u32)?
         {
+            log.do_not_read_ahead();
             return Ok((Arc::new(log), Arc::new(index), entries));
         }
         *index_rebuilt = true;
         let indexes = rebuild::indexes(&log, self.base_offset, self.size, self.index_interval_bytes)?;
         rebuild::write(&self.directory, self.base_offset, &indexes)?;
+        log.do_not_read_ahead();
         Ok((Arc::new(log), Arc::new(File::open_read(&index_path)?), indexes.offset_index.entries()))
     }
 }

@@ -22,6 +22,7 @@ pub mod connections;
 mod idle;
 mod inbox;
 mod outbox;
+mod read_ahead;
 pub mod received;
 pub mod response;
 mod sender;

@@ -7,12 +7,13 @@ use std::io::{self, ErrorKind, IoSlice};
 
 use super::connections::Connections;
 use super::idle::Activity;
+use super::read_ahead::ReadAhead;
 use super::response::{Part, Response};
 use super::service::Service;
 use super::traffic::add;
 use crate::base::limits::{SPLICE_BYTES_MIN, SPLICE_QUANTUM_BYTES};
 use crate::io::clock::monotonic_ns;
-use crate::io::glommio::{Pipe, READ_AHEAD_BYTES, Socket, Task, look_at_ring, read_ahead, spawn};
+use crate::io::glommio::{Pipe, Socket, look_at_ring};
 use crate::io::{FileRange, Transfer};
 
 /// Bytes gathered for one write.
@@ -139,7 +140,7 @@ impl<'a, S: Service> Sender<'a, S> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     // Nobody's answer waits for our disk.
                     self.flush(true).await?;
-                    ahead.bring(self.core, done).await?;
+                    ahead.bring(&self.core.traffic, done).await.map_err(SendError::File)?;
                     // It is there now, unless memory is very short: then the core waits for it, once.
                     let space = self.space();
                     range.file.read_at(&mut space[..left.min(GATHER_BYTES)], position)
@@ -160,7 +161,7 @@ impl<'a, S: Service> Sender<'a, S> {
         let mut ahead = ReadAhead::new(&range);
         while done < range.len {
             let quantum = SPLICE_QUANTUM_BYTES.min(range.len - done);
-            ahead.ensure(self.core, done, quantum).await?;
+            ahead.ensure(&self.core.traffic, done, quantum).await.map_err(SendError::File)?;
             let position = range.position + done as u64;
             match self.socket.try_sendfile(&range.file, position, quantum) {
                 Ok(sent) => {
@@ -200,7 +201,7 @@ impl<'a, S: Service> Sender<'a, S> {
         while done < range.len {
             if pipe.held() == 0 {
                 let quantum = SPLICE_QUANTUM_BYTES.min(range.len - filled);
-                ahead.ensure(self.core, filled, quantum).await?;
+                ahead.ensure(&self.core.traffic, filled, quantum).await.map_err(SendError::File)?;
                 match pipe.try_fill(&range.file, range.position + filled as u64, quantum) {
                     Ok(moved) => filled += whole(moved, &range)?,
                     Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
@@ -252,72 +253,9 @@ impl<'a, S: Service> Sender<'a, S> {
     }
 }
 
-/// Brings what is not in memory there, through the ring, a window ahead of what is being sent.
-struct ReadAhead<'a> {
-    range: &'a FileRange,
-    /// Up to here, counted from the start of the range, everything was brought or found. Not asked again: under pressure that might never end.
-    ready: usize,
-    /// The read of the window from `ready` on.
-    next: Option<Task<io::Result<usize>>>,
-}
-
-impl<'a> ReadAhead<'a> {
-    fn new(range: &'a FileRange) -> ReadAhead<'a> {
-        ReadAhead { range, ready: 0, next: None }
-    }
-
-    /// Sees to it that `len` bytes from `done` on are in memory.
-    async fn ensure<S: Service>(&mut self, core: &Connections<S>, done: usize, len: usize) -> Result<(), SendError> {
-        while self.ready < done + len {
-            let from = self.ready.max(done);
-            if self.next.is_none()
-                && self.range.file.resident(self.range.position + from as u64, done + len - from).map_err(SendError::File)?
-            {
-                self.ready = done + len;
-            } else {
-                self.bring(core, from).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads the window that starts at `from`, and begins with the one behind it.
-    async fn bring<S: Service>(&mut self, core: &Connections<S>, from: usize) -> Result<(), SendError> {
-        let read = match self.next.take() {
-            Some(task) if self.ready == from => task.await,
-            _ => {
-                add(&core.traffic.cold_reads, 1);
-                read_ahead(&self.range.part(from, READ_AHEAD_BYTES)).await
-            }
-        };
-        let read = whole(read.map_err(SendError::File)?, self.range)?;
-        add(&core.traffic.cold_read_bytes, read);
-        self.ready = from + read;
-        if self.ready < self.range.len {
-            let next = self.range.part(self.ready, READ_AHEAD_BYTES);
-            if !next.file.resident(next.position, next.len).map_err(SendError::File)? {
-                add(&core.traffic.cold_reads, 1);
-                self.next = Some(spawn(async move { read_ahead(&next).await }));
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Zero bytes of a file mean that it ends before the range does.
 fn whole(bytes: usize, range: &FileRange) -> Result<usize, SendError> {
-    if bytes > 0 {
-        return Ok(bytes);
-    }
-    let size = range.file.size().unwrap_or(0);
-    Err(SendError::File(io::Error::new(
-        ErrorKind::UnexpectedEof,
-        format!(
-            "expected bytes {}..{} of a segment, but the file ends at {size}: it was cut while it was being sent",
-            range.position,
-            range.end()
-        ),
-    )))
+    range.some_of(bytes).map_err(SendError::File)
 }
 
 fn is_transient(error: &io::Error) -> bool {

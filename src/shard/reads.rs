@@ -1,7 +1,7 @@
 //! Reads for a fetch, from this core's partitions and from other cores'.
 //!
 //! Runs on the core of the connection. The common case, partitions of this core with everything in memory, never leaves the
-//! turn. Cold bytes are read ahead through the ring at the owner, so that neither core waits for the disk.
+//! turn. Cold bytes are read ahead beside the owner, so that neither core waits for the disk.
 
 use std::rc::Rc;
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{Finding, judge};
 use crate::admin::settings::HostFacts;
+use crate::io::host::own_processors;
 use crate::io::{File, directory, glommio};
 
 /// What the settings need to know of this machine.
@@ -21,7 +22,7 @@ pub(super) fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
 
 /// The CPUs of this process's affinity mask; CPU 0 if the kernel does not tell.
 pub(super) fn allowed_cpus() -> Vec<usize> {
-    glommio::available_cpus().unwrap_or_else(|_| vec![0])
+    own_processors().unwrap_or_else(|_| vec![0])
 }
 
 /// The soft limit of locked memory in bytes, from /proc/self/limits; `None`: unlimited or not told.

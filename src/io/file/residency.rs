@@ -5,7 +5,7 @@
 //! are asked. A page that this thread has read without waiting a moment ago is not asked about again while `cachestat` finds no hole: the kernel does not take
 //! such a page away and begin to read it anew within [`SEEN_MS_MAX`]. That spares readers who go on where they ended most of the probes.
 //!
-//! As long as this thread finds nothing missing, it does not have the kernel read ahead either, and the first sign that it does would be at the end of a range: so
+//! As long as this thread finds nothing missing, nothing is read for it either, and the first sign that something is would be at the end of a range: so
 //! only its ends are probed then, and all of it for [`WARY_MS`] after something was missing. What other threads and processes read of the same file at
 //! the same moment is not seen so closely.
 
@@ -81,7 +81,7 @@ impl File {
         }
         let step = match counted {
             None => PROBE_EVERY_ALONE,
-            Some(_) if monotonic_ms() < WARY_UNTIL_MS.get() => PROBE_EVERY_WITH_COUNT,
+            Some(_) if misses_lately() => PROBE_EVERY_WITH_COUNT,
             Some(_) => len as u64,
         };
         let last = position + len as u64 - 1;
@@ -138,6 +138,11 @@ impl File {
         }
         None
     }
+}
+
+/// Whether this thread has found something missing within the last second.
+pub fn misses_lately() -> bool {
+    monotonic_ms() < WARY_UNTIL_MS.get()
 }
 
 /// Something was missing.

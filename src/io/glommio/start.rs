@@ -1,4 +1,4 @@
-//! Starts executors: one thread per core, pinned, named `core-N`, with a helper thread for blocking calls that is not pinned.
+//! Starts executors: one thread per core, pinned, named `core-N`.
 //!
 //! Several executors may share one processor. Invariant: when `start_core` has returned `Ok`, the executor runs.
 
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 
-use super::keep_alive;
+use super::{cold_reads, keep_alive};
 use crate::io::features;
 
-/// Threads per core that run what would block it. One: such calls are rare, and the order of a log's file operations is kept.
+/// Threads of glommio's own for blocking calls, which nobody here makes: the least it takes.
 const BLOCKING_THREADS: usize = 1;
 /// Entries of each of glommio's three rings. Measured: makes no difference to latency; bounds what one round hands to the kernel.
 const RING_DEPTH: usize = 256;
@@ -92,6 +92,7 @@ where
         executor.run(async move {
             let keep_alive = glommio::spawn_local(keep_alive::run());
             let result = factory().await;
+            cold_reads::end().await;
             keep_alive.cancel().await;
             result
         })
@@ -109,6 +110,7 @@ pub fn run_here<T>(future: impl Future<Output = T>) -> T {
     build(&CoreOptions::unpinned(0)).expect("an executor").run(async move {
         let keep_alive = glommio::spawn_local(keep_alive::run());
         let result = future.await;
+        cold_reads::end().await;
         keep_alive.cancel().await;
         result
     })
@@ -134,43 +136,26 @@ fn build(options: &CoreOptions) -> io::Result<glommio::LocalExecutor> {
         .map_err(|error| io::Error::other(format!("core {} cannot start: {error}", options.core)))
 }
 
-/// The processors that this process may run on, in ascending order (sched_getaffinity(2)): what the container or taskset left of the machine.
-pub fn available_cpus() -> io::Result<Vec<usize>> {
-    // SAFETY: cpu_set_t is an array of integers, for which all zero is a value.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the kernel writes at most the size given, which is that of `set`.
-    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: CPU_ISSET reads within `set` for indexes below CPU_SETSIZE.
-    Ok((0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::glommio::{run_blocking, sleep};
-
-    fn thread_cpus() -> Vec<usize> {
-        available_cpus().unwrap()
-    }
+    use crate::io::glommio::sleep;
+    use crate::io::host::own_processors;
 
     #[test]
-    fn a_core_has_its_name_and_its_processor_and_its_helper_has_not() {
-        let cpus = available_cpus().unwrap();
-        let cpu = *cpus.last().unwrap();
+    fn a_core_has_its_name_and_its_processor() {
+        let cpu = *own_processors().unwrap().last().unwrap();
         // Two executors on one processor: both must run.
         let cores = [5, 6].map(|core| {
             start_core(CoreOptions::pinned(core, cpu), move || async move {
-                (thread::current().name().unwrap().to_owned(), thread_cpus(), run_blocking(thread_cpus).await)
+                (thread::current().name().unwrap().to_owned(), own_processors().unwrap())
             })
             .unwrap()
         });
         for (core, number) in cores.into_iter().zip([5, 6]) {
-            let (name, here, helper) = core.join().unwrap();
+            let (name, here) = core.join().unwrap();
             assert_eq!(name, format!("core-{number}"));
             assert_eq!(here, [cpu]);
-            assert_eq!(helper, cpus, "the helper thread may run anywhere");
         }
     }
 
@@ -185,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_core_that_spins_does_not_sleep_while_it_waits() {
-        let cpu = available_cpus().unwrap()[0];
+        let cpu = own_processors().unwrap()[0];
         for (spin, sleeps) in [(Duration::ZERO, true), (Duration::from_secs(60), false)] {
             let options = CoreOptions { spin, ..CoreOptions::pinned(0, cpu) };
             let core = start_core(options, move || async move {
