@@ -10,6 +10,7 @@
 //! | `bars` | what each row must reach |
 //! | `report` | tables, page and pictures, and everything as JSON |
 
+mod awake;
 mod bars;
 mod contestant;
 mod memory;
@@ -84,10 +85,10 @@ fn main() -> io::Result<()> {
         kafka_jars: arguments.kafka_jars.as_deref().map(std::fs::canonicalize).transpose()?,
         directory: std::fs::canonicalize(&arguments.output)?,
         processor: arguments.processor,
+        load_processors: server::keep_off(arguments.processor)?,
         port: arguments.port,
         memory: None,
     };
-    server::keep_off(host.processor)?;
     if !arguments.skip_filling_memory {
         host.memory = Some(Memory::hold(&host.directory.join("junk"))?);
     }

@@ -20,6 +20,8 @@ pub struct Host {
     pub kafka_jars: Option<PathBuf>,
     pub directory: PathBuf,
     pub processor: usize,
+    /// Those of the load.
+    pub load_processors: Vec<usize>,
     pub port: u16,
     /// `None`: runs take memory as it is.
     pub memory: Option<Memory>,
@@ -191,17 +193,19 @@ fn wait_until_nobody_listens(address: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps this process, and so the load, off the servers' processor.
+/// Keeps this process, and so the load, off the servers' processor. Answers which ones it is on.
 ///
 /// # Errors
 /// There is only one processor.
-pub fn keep_off(processor: usize) -> io::Result<()> {
+pub fn keep_off(processor: usize) -> io::Result<Vec<usize>> {
     let count = std::thread::available_parallelism()?.get();
-    let others: Vec<String> = (0..count).filter(|other| *other != processor).map(|other| other.to_string()).collect();
+    let others: Vec<usize> = (0..count).filter(|other| *other != processor).collect();
     if others.is_empty() {
         return Err(io::Error::other("the load and the servers need a processor each, and there is only one"));
     }
-    run(Command::new("taskset").args(["-a", "-c", "-p", &others.join(","), &std::process::id().to_string()])).map(drop)
+    let list = others.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+    run(Command::new("taskset").args(["-a", "-c", "-p", &list, &std::process::id().to_string()]))?;
+    Ok(others)
 }
 
 fn spawn(contestant: Contestant, host: &Host, directory: &Path) -> io::Result<Child> {

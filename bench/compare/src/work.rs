@@ -94,6 +94,8 @@ impl Run<'_> {
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 const GIB: u64 = 1 << 30;
+/// Far more than the memory that a contestant is left: four readers evenly spaced never find what another has read.
+const COLD_BYTES: u64 = 12 * GIB;
 
 impl Row {
     pub const ALL: [Row; 22] = [
@@ -225,8 +227,8 @@ impl Row {
             Row::ServeOnce => serve(1, MIB, 8),
             Row::ServeTwentieth => serve(20, MIB, 16),
             Row::EndToEnd | Row::EndToEndTenth => stream(0, false),
-            Row::TailAlone => stream(4 * GIB, false),
-            Row::TailBesideBackfill => stream(4 * GIB, true),
+            Row::TailAlone => stream(COLD_BYTES, false),
+            Row::TailBesideBackfill => stream(COLD_BYTES, true),
             Row::Sustained => Kind::Sustained,
             Row::Start => Kind::Start,
             Row::ScaleBase => scale(10, GIB, 0),

@@ -5,12 +5,7 @@
 //! early would do so in the middle of the counted part, and stop a processor meanwhile.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use pagewire_floor::batches::Batch;
 use pagewire_floor::disk;
@@ -20,11 +15,12 @@ use super::counted::{Counted, Done};
 use super::ingest::Producers;
 use super::serve::Serve;
 use super::{KIB, MIB, Run, TOPIC};
+use crate::awake::Awake;
 use crate::sample::Sample;
 use crate::server::{Server, Topic};
 
 pub struct Stream {
-    /// Lies in front of the stream, and not in memory.
+    /// Lies in front of the stream, and is far more than memory holds: what is read once is gone when the next reader comes there.
     pub cold_bytes: u64,
     /// Somebody reads that meanwhile, as fast as it comes.
     pub is_backfilled: bool,
@@ -40,8 +36,6 @@ const WARM_UP_FETCHES: u64 = 100_000;
 /// Small segments: all cold data but the last bit of it is in closed ones.
 const SEGMENT_BYTES: &str = "268435456";
 const BACKFILL_READERS: &str = "4";
-/// Long enough for a reader's own read-ahead, short beside the time that the disk needs for all of it.
-const FORGET_EVERY: Duration = Duration::from_millis(500);
 
 impl Stream {
     pub fn measure(&self, run: &Run<'_>) -> io::Result<Sample> {
@@ -55,7 +49,8 @@ impl Stream {
         let mut end_offset = cold_batches + warm_up(run, &server, &message, cold_batches)?;
         disk::forget_below(&server.directory)?;
         run.host.fill_memory()?;
-        let cold = (cold_batches > 0).then(|| KeptCold::start(log_directory(&server.directory)?)).transpose()?;
+        let is_shared = self.cold_bytes > 0;
+        let _awake = is_shared.then(|| Awake::keep(&run.host.load_processors)).transpose()?;
         let backfill = self.is_backfilled.then(|| Backfill::start(run, &server, cold_batches)).transpose()?;
         let rate = run.rate.ok_or_else(|| io::Error::other("a stream has a rate"))?;
         let mut stream = |seconds: f64| {
@@ -70,7 +65,7 @@ impl Stream {
                 requests_per_second: rate,
                 tail_from: Some(end_offset as i64),
                 // A client that spins would leave the backfill's reader no processor.
-                is_spinning: self.cold_bytes == 0,
+                is_spinning: !is_shared,
             };
             end_offset += requests;
             paced_client::run(&pace)
@@ -81,7 +76,6 @@ impl Stream {
         let done = Done { requests: outcome.requests, records: outcome.requests, bytes: outcome.bytes, elapsed: outcome.elapsed };
         let sample = counted.end(&server, &done)?.with_latency(&outcome.end_to_end_ns);
         backfill.map(Backfill::end).transpose()?;
-        cold.map(KeptCold::end).transpose()?;
         Ok(sample)
     }
 }
@@ -96,58 +90,6 @@ fn warm_up(run: &Run<'_>, server: &Server, message: &Batch, from: u64) -> io::Re
         readers.fetch(server, message, produces, run.scaled(WARM_UP_FETCHES))?;
     }
     Ok(produces)
-}
-
-/// The partition's directory, the same for all brokers.
-fn log_directory(data: &Path) -> io::Result<PathBuf> {
-    for entry in std::fs::read_dir(data)? {
-        let directory = entry?.path().join(format!("{TOPIC}-0"));
-        if directory.is_dir() {
-            return Ok(directory);
-        }
-    }
-    Err(io::Error::other(format!("no {TOPIC}-0 below {}", data.display())))
-}
-
-/// Takes all segments but the active one out of memory, twice a second, until it is ended.
-struct KeptCold {
-    is_ended: Arc<AtomicBool>,
-    thread: JoinHandle<io::Result<()>>,
-}
-
-impl KeptCold {
-    fn start(directory: PathBuf) -> io::Result<KeptCold> {
-        forget_closed_segments(&directory)?;
-        let is_ended = Arc::new(AtomicBool::new(false));
-        let seen = is_ended.clone();
-        let thread = std::thread::spawn(move || {
-            while !seen.load(Ordering::Relaxed) {
-                std::thread::sleep(FORGET_EVERY);
-                forget_closed_segments(&directory)?;
-            }
-            Ok(())
-        });
-        Ok(KeptCold { is_ended, thread })
-    }
-
-    fn end(self) -> io::Result<()> {
-        self.is_ended.store(true, Ordering::Relaxed);
-        self.thread.join().map_err(|_| io::Error::other("keeping data cold failed"))?
-    }
-}
-
-fn forget_closed_segments(directory: &Path) -> io::Result<()> {
-    let mut logs = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "log") {
-            logs.push(path);
-        }
-    }
-    // Their names are their first offsets: the last one is the active segment.
-    logs.sort();
-    logs.pop();
-    logs.iter().try_for_each(|log| disk::forget(log))
 }
 
 /// Readers of the cold data in a process of their own, of low priority: the stream's client comes first on their processor.
