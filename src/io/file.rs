@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::features::{self, Feature};
-use crate::base::limits::WRITEBACK_CALL_BYTES_MAX;
+use crate::base::limits::{BACKGROUND_CALL_BYTES_MAX, WRITEBACK_CALL_BYTES_MAX};
 use residency::Residency;
 
 /// Linux takes at most this many slices in one `pwritev` (`UIO_MAXIOV`).
@@ -239,6 +239,27 @@ impl File {
             // A refusal costs time, nothing else.
             let _ = self.advise(0, 0, libc::POSIX_FADV_RANDOM);
         }
+    }
+
+    /// Waits until bytes at `position` are in memory, without a copy of them where `null` is open (`/dev/null`, to which sendfile(2) sends them). Returns how many,
+    /// `len` at most; 0 is the end of the file. For helper threads.
+    ///
+    /// # Errors
+    /// The host's: EIO above all.
+    pub fn wait_for_bytes(&self, null: Option<&File>, position: u64, len: usize) -> io::Result<usize> {
+        let len = len.min(BACKGROUND_CALL_BYTES_MAX);
+        if let Some(null) = null {
+            let mut position = position as i64;
+            // SAFETY: both descriptors are open as long as their files; the kernel reads and writes the one integer.
+            let sent = unsafe { libc::sendfile(null.file.as_raw_fd(), self.file.as_raw_fd(), &mut position, len) };
+            match io::Error::last_os_error() {
+                _ if sent >= 0 => return Ok(sent as usize),
+                // A file system without splice.
+                error if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {}
+                error => return Err(error),
+            }
+        }
+        self.read_at(&mut vec![0; len], position)
     }
 
     /// Asks the disk for a range, and does not wait for it (readahead(2)). Looks for memory for the pages, which can take milliseconds: for helper

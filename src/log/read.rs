@@ -23,8 +23,6 @@ use crate::wire::batch::{BATCH_HEADER_BYTES, BatchHeader, MAGIC, check_stored};
 
 /// One read of headers: many small batches in one call, or one header of a large one.
 const SCAN_BYTES: usize = 4096;
-/// What is read ahead from a header that is not in memory: the batches behind it are wanted next.
-const HEADER_READ_AHEAD_BYTES: usize = 128 * 1024;
 /// What is read ahead around a piece of an index that is not in memory: the search goes on near it.
 const INDEX_READ_AHEAD_BYTES: usize = 64 * 1024;
 
@@ -504,7 +502,7 @@ impl Log {
         match unreadable {
             Unreadable::Host(error) => Stop::Host(error),
             Unreadable::NotResident { position, len } => {
-                let len = len.max(HEADER_READ_AHEAD_BYTES).min((segment.size - position) as usize);
+                let len = len.min((segment.size - position) as usize);
                 Stop::NotResident(FileRange { file: segment.log.clone(), position: u64::from(position), len })
             }
         }

@@ -1,7 +1,6 @@
 //! Brings what is to be sent into memory, a window ahead of what is being sent.
 //!
-//! On a core's thread. Where nothing was missing lately nothing is read ahead, not even looked for: a core that serves from memory pays one question for each piece that
-//! it sends.
+//! On a core's thread. Where nothing was missing lately nothing is read ahead, not even looked for: a core that serves from memory pays one question for each answer.
 
 use std::io;
 
@@ -9,6 +8,9 @@ use super::traffic::{Traffic, add};
 use crate::io::FileRange;
 use crate::io::file::misses_lately;
 use crate::io::glommio::{READ_AHEAD_BYTES, begin_read_ahead, read_ahead};
+
+/// How often a reader of cold data has what lies ahead of it looked at, however small its pieces are: with half a window still ahead.
+const LOOK_EVERY_BYTES: u64 = READ_AHEAD_BYTES as u64 / 2;
 
 /// The sending of one range.
 pub(super) struct ReadAhead<'a> {
@@ -29,9 +31,10 @@ impl<'a> ReadAhead<'a> {
     pub(super) async fn ensure(&mut self, traffic: &Traffic, done: usize, len: usize) -> io::Result<()> {
         while self.ready < done + len {
             let from = self.ready.max(done);
-            if self.range.file.resident(self.range.position + from as u64, done + len - from)? {
-                self.ready = done + len;
-                self.look_ahead()?;
+            // As long as nothing is missing it is cheaper to ask for all of it at once.
+            let end = if misses_lately() { done + len } else { self.range.len.min(done + READ_AHEAD_BYTES) };
+            if self.range.file.resident(self.range.position + from as u64, end - from)? {
+                self.got_ready(end, false)?;
             } else {
                 self.bring(traffic, from).await?;
             }
@@ -45,23 +48,23 @@ impl<'a> ReadAhead<'a> {
     /// As [`ensure`](Self::ensure).
     pub(super) async fn bring(&mut self, traffic: &Traffic, from: usize) -> io::Result<()> {
         add(&traffic.cold_reads, 1);
-        let read = self.range.some_of(read_ahead(&self.range.part(from, READ_AHEAD_BYTES)).await?)?;
+        let read = self.range.some_of(read_ahead(&self.range.part(from, READ_AHEAD_BYTES), READ_AHEAD_BYTES).await?)?;
         add(&traffic.cold_read_bytes, read);
-        self.ready = from + read;
-        self.look_ahead()
+        self.got_ready(from + read, true)
     }
 
-    /// Begins to read the window behind what is ready if it is not there. It may lie behind the range: whoever reads cold data goes on reading.
-    fn look_ahead(&self) -> io::Result<()> {
-        if !misses_lately() {
+    /// Everything up to `ready` is in memory. Whoever reads cold data goes on reading, also behind this range: has that read where nobody has seen to it yet.
+    fn got_ready(&mut self, ready: usize, was_missing: bool) -> io::Result<()> {
+        let (from, to) = (self.range.position + self.ready as u64, self.range.position + ready as u64);
+        self.ready = ready;
+        let is_time_to_look = from / LOOK_EVERY_BYTES != to / LOOK_EVERY_BYTES;
+        if !(was_missing || misses_lately() && is_time_to_look) {
             return Ok(());
         }
         let file = &self.range.file;
-        let position = self.range.position + self.ready as u64;
-        let len = file.size()?.saturating_sub(position).min(READ_AHEAD_BYTES as u64) as usize;
-        // Half of it: so that each read is of about a window, and not of what the last piece has used up.
-        if !file.resident(position, len.div_ceil(2))? {
-            begin_read_ahead(&FileRange { file: file.clone(), position, len });
+        let len = file.size()?.saturating_sub(to).min(READ_AHEAD_BYTES as u64) as usize;
+        if len > 0 && file.is_there_or_coming(to, len) == Some(false) {
+            begin_read_ahead(&FileRange { file: file.clone(), position: to, len });
         }
         Ok(())
     }

@@ -6,11 +6,14 @@
 use std::rc::Rc;
 
 use crate::base::{CoreId, ErrorCode};
+use crate::io::glommio::read_ahead;
 use crate::shard::partition::{Partition, ReadAnswer, ReadRequest, TryRead};
 use crate::shard::{Shard, counters};
 
 /// How often one read may find something missing: an index, a header, a closed segment, each a few times.
 const ATTEMPTS_MAX: usize = 32;
+/// What the disk is asked for where an index or a header is missing: what lies behind it is wanted next.
+const LOOKUP_READ_AHEAD_BYTES: usize = 128 * 1024;
 /// How often one read may find that its partition has moved meanwhile.
 const PLACES_MAX: usize = 8;
 
@@ -115,7 +118,7 @@ impl Shard {
                 TryRead::Answer(answer) => return answer,
                 TryRead::NotResident(range) => {
                     counters::add(&self.counters.cold_lookups, 1);
-                    if let Err(error) = crate::io::glommio::read_ahead(&range).await {
+                    if let Err(error) = read_ahead(&range, LOOKUP_READ_AHEAD_BYTES).await {
                         tracing::error!("{}-{}: {error}", partition.topic, partition.key.index);
                         return ReadAnswer::failed(ErrorCode::KafkaStorageError);
                     }

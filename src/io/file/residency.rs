@@ -3,7 +3,8 @@
 //! Any thread; microseconds, never the disk. Two questions, each gone without where it is refused: `cachestat` (Linux 6.5) finds a hole anywhere but
 //! also counts pages whose read is still in flight; a read of one byte with `RWF_NOWAIT` (Linux 4.14, most file systems) answers EAGAIN for those. So both
 //! are asked. A page that this thread has read without waiting a moment ago is not asked about again while `cachestat` finds no hole: the kernel does not take
-//! such a page away and begin to read it anew within [`SEEN_MS_MAX`]. That spares readers who go on where they ended most of the probes.
+//! such a page away and begin to read it anew within [`SEEN_MS_MAX`]. That spares readers who go on where they ended most of the probes; and such a reader is
+//! answered for [`STRETCH_BYTES`] at once, and not asked about again before it has come to their end, or a moment is over.
 //!
 //! As long as this thread finds nothing missing, nothing is read for it either, and the first sign that something is would be at the end of a range: so
 //! only its ends are probed then, and all of it for [`WARY_MS`] after something was missing. What other threads and processes read of the same file at
@@ -25,9 +26,13 @@ const PROBE_EVERY_ALONE: u64 = 16 * 1024;
 
 /// For how long a page that was read without waiting counts as ready.
 const SEEN_MS_MAX: u64 = 10;
+/// What is asked about at once for a reader who goes on where it ended a moment ago: several answers of 64 KiB.
+const STRETCH_BYTES: u64 = 256 * 1024;
+/// For how long that counts while the kernel is taking pages away from somebody.
+const WARY_STRETCH_MS_MAX: u64 = 1;
 /// For how long a thread asks closely after it has found something missing.
 const WARY_MS: u64 = 1000;
-/// Such pages that a thread remembers: two for each of so many readers, if they do not take each other's places.
+/// Such places that a thread remembers: two for each of so many readers, if they do not take each other's places.
 const SEEN_PAGES_MAX: usize = 128;
 
 /// What a file keeps for the questions.
@@ -37,28 +42,32 @@ pub(super) struct Residency {
     cachestat_refused: AtomicBool,
     /// No other file of this process has ever had it.
     id: u64,
+    /// The file is at least so long.
+    size: AtomicU64,
 }
 
 impl Residency {
     pub(super) fn new() -> Residency {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
-        Residency { cachestat_refused: AtomicBool::new(false), id: LAST_ID.fetch_add(1, Ordering::Relaxed) + 1 }
+        let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
+        Residency { cachestat_refused: AtomicBool::new(false), id, size: AtomicU64::new(0) }
     }
 }
 
-/// A page that was read without waiting.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// A page that was read without waiting, and those behind it that were found at the same time.
+#[derive(Clone, Copy)]
 struct Seen {
     /// 0: none.
     file: u64,
     page: u64,
+    last_page: u64,
     ms: u64,
 }
 
 thread_local! {
     /// Until when, in milliseconds of the monotonic clock, this thread asks closely.
     pub(super) static WARY_UNTIL_MS: Cell<u64> = const { Cell::new(0) };
-    static SEEN: [Cell<Seen>; SEEN_PAGES_MAX] = const { [const { Cell::new(Seen { file: 0, page: 0, ms: 0 }) }; SEEN_PAGES_MAX] };
+    static SEEN: [Cell<Seen>; SEEN_PAGES_MAX] = const { [const { Cell::new(Seen { file: 0, page: 0, last_page: 0, ms: 0 }) }; SEEN_PAGES_MAX] };
 }
 
 impl File {
@@ -71,6 +80,41 @@ impl File {
         if len == 0 {
             return Ok(true);
         }
+        let stretch_ms_max = if misses_lately() { WARY_STRETCH_MS_MAX } else { SEEN_MS_MAX };
+        if let Some(seen) = self.seen(position) {
+            let last_page = (position + len as u64 - 1) / page_bytes();
+            let is_stretch = seen.last_page > seen.page && monotonic_ms() <= seen.ms + stretch_ms_max;
+            if is_stretch && last_page <= seen.last_page {
+                remember(Seen { page: last_page, ..seen });
+                return Ok(true);
+            }
+            let stretch = self.stretch(position)?;
+            if stretch > len && self.look(position, stretch)? {
+                remember(Seen { page: last_page, last_page: (position + stretch as u64 - 1) / page_bytes(), ms: monotonic_ms(), ..seen });
+                return Ok(true);
+            }
+        }
+        self.look(position, len)
+    }
+
+    /// Whether all of a range is in memory, or being read by somebody; `None` if the kernel does not tell.
+    pub fn is_there_or_coming(&self, position: u64, len: usize) -> Option<bool> {
+        self.count_pages(position, len).map(|counts| counts.cached >= pages_touched(position, len))
+    }
+
+    /// How much to ask about at once, for a reader who goes on here. 0: no more than it wants.
+    fn stretch(&self, position: u64) -> io::Result<usize> {
+        if !self.has_cachestat() {
+            return Ok(0);
+        }
+        let end = position + STRETCH_BYTES;
+        if self.residency.size.load(Ordering::Relaxed) < end {
+            self.residency.size.store(self.size()?, Ordering::Relaxed);
+        }
+        Ok(self.residency.size.load(Ordering::Relaxed).min(end).saturating_sub(position) as usize)
+    }
+
+    fn look(&self, position: u64, len: usize) -> io::Result<bool> {
         let counted = self.count_pages(position, len).map(|counts| counts.cached);
         if counted.is_some_and(|cached| cached < pages_touched(position, len)) {
             be_wary();
@@ -104,24 +148,30 @@ impl File {
     /// Remembers that the page at `position` was read without waiting.
     pub(super) fn note_seen(&self, position: u64) {
         let page = position / page_bytes();
-        let seen = Seen { file: self.residency.id, page, ms: monotonic_ms() };
-        SEEN.with(|pages| pages[self.slot(page)].set(seen));
+        // What is known of the pages behind it is not forgotten for that.
+        if self.seen(position).is_none_or(|seen| seen.last_page == page) {
+            remember(Seen { file: self.residency.id, page, last_page: page, ms: monotonic_ms() });
+        }
     }
 
     pub(super) fn was_seen(&self, position: u64) -> bool {
-        let page = position / page_bytes();
-        let seen = SEEN.with(|pages| pages[self.slot(page)].get());
-        (seen.file, seen.page) == (self.residency.id, page) && monotonic_ms() <= seen.ms + SEEN_MS_MAX
+        self.seen(position).is_some()
     }
 
-    fn slot(&self, page: u64) -> usize {
-        // Readers of one file are far apart, and those of several at like places.
-        (page.wrapping_add(self.residency.id.wrapping_mul(31)) % SEEN_PAGES_MAX as u64) as usize
+    /// What was found a moment ago from this page on.
+    fn seen(&self, position: u64) -> Option<Seen> {
+        let page = position / page_bytes();
+        let seen = SEEN.with(|places| places[slot(self.residency.id, page)].get());
+        ((seen.file, seen.page) == (self.residency.id, page) && monotonic_ms() <= seen.ms + SEEN_MS_MAX).then_some(seen)
+    }
+
+    fn has_cachestat(&self) -> bool {
+        features::is_on(Feature::CacheStat) && !self.residency.cachestat_refused.load(Ordering::Relaxed)
     }
 
     /// The pages of the range in the cache, read or still being read; `None` if the kernel does not tell.
     pub(super) fn count_pages(&self, position: u64, len: usize) -> Option<CacheStat> {
-        if !features::is_on(Feature::CacheStat) || self.residency.cachestat_refused.load(Ordering::Relaxed) {
+        if !self.has_cachestat() {
             return None;
         }
         let range = CacheStatRange { offset: position, len: len as u64 };
@@ -143,6 +193,15 @@ impl File {
 /// Whether this thread has found something missing within the last second.
 pub fn misses_lately() -> bool {
     monotonic_ms() < WARY_UNTIL_MS.get()
+}
+
+fn remember(seen: Seen) {
+    SEEN.with(|places| places[slot(seen.file, seen.page)].set(seen));
+}
+
+fn slot(file: u64, page: u64) -> usize {
+    // Readers of one file are far apart, and those of several at like places.
+    (page.wrapping_add(file.wrapping_mul(31)) % SEEN_PAGES_MAX as u64) as usize
 }
 
 /// Something was missing.

@@ -86,6 +86,26 @@ fn writeback_begins_for_all_of_a_range_however_many_calls_that_takes() {
 }
 
 #[test]
+fn bytes_are_waited_for_with_and_without_a_place_to_send_them() {
+    let (directory, file) = file_with(MIB);
+    let null = File::open_write("/dev/null".as_ref()).unwrap();
+    for null in [Some(&null), None] {
+        make_cold(&file, MIB);
+        file.begin_read(0, MIB);
+        let mut position = 0;
+        while position < MIB {
+            let waited_for = file.wait_for_bytes(null, position as u64, MIB - position).unwrap();
+            assert!((1..=MIB - position).contains(&waited_for));
+            assert!(file.try_read_at(&mut vec![0; waited_for], position as u64).is_ok(), "it is there now");
+            position += waited_for;
+        }
+        assert_eq!(file.wait_for_bytes(null, MIB as u64, 10).unwrap(), 0, "the end of the file");
+        let no_file = File::open_read(directory.path()).unwrap();
+        assert_eq!(no_file.wait_for_bytes(null, 0, 10).unwrap_err().raw_os_error(), Some(libc::EISDIR));
+    }
+}
+
+#[test]
 fn a_read_that_may_not_wait_stops_at_the_first_cold_page() {
     let (_directory, file) = file_with(4 * MIB);
     let mut buffer = vec![0; 4 * MIB];
@@ -165,6 +185,36 @@ fn a_page_that_was_seen_counts_for_a_moment_and_only_while_it_is_there() {
         file.dont_need(0, MIB as u64).unwrap();
         assert!(!file.resident(at, 1).unwrap(), "seen, and gone");
     }
+}
+
+#[test]
+fn a_reader_who_goes_on_is_answered_for_a_stretch() {
+    /// Pieces do not end with pages, as batches do not.
+    const PIECE: usize = 50_000;
+    let (_directory, file) = file_with(MIB);
+    if file.count_pages(0, MIB).is_none() || !make_cold(&file, MIB) {
+        return; // before Linux 6.5, or nothing can be missing
+    }
+    let read_two_pieces = || {
+        file.read_exact_at(&mut vec![0; MIB], 0).unwrap();
+        WARY_UNTIL_MS.set(0);
+        assert!(file.resident(0, PIECE).unwrap(), "asked about for itself");
+        assert!(file.resident(PIECE as u64, PIECE).unwrap(), "a reader who goes on");
+        file.dont_need(0, MIB as u64).unwrap();
+    };
+    // The next look may come late on a busy machine: then it is taken again.
+    let is_told_from_memory = (0..100).any(|_| {
+        read_two_pieces();
+        file.resident(2 * PIECE as u64, PIECE).unwrap()
+    });
+    assert!(is_told_from_memory, "nobody asks again within the moment");
+    read_two_pieces();
+    assert!(!file.resident(2 * PIECE as u64, MIB / 2).unwrap(), "beyond the stretch");
+    std::thread::sleep(Duration::from_millis(3));
+    assert!(!file.resident(2 * PIECE as u64, PIECE).unwrap(), "the moment is a short one once something is missing");
+    read_two_pieces();
+    std::thread::sleep(Duration::from_millis(30));
+    assert!(!file.resident(2 * PIECE as u64, PIECE).unwrap(), "the moment is over");
 }
 
 #[test]

@@ -4,25 +4,23 @@
 //! the copy too, in its own calls: the kernel leaves only the wait to others. So each core has a thread that reads for it, with the last claim to a processor and to the disk,
 //! and not pinned. It is started by the first cold read.
 //!
-//! Invariants: at most [`READS_PER_CORE_MAX`] reads of a core are under way, whether somebody still waits for them or not; the same bytes are not asked for twice.
+//! Invariants: at most [`READS_PER_CORE_MAX`] reads of a core are under way, whether somebody still waits for them or not; who wants what is being read waits for that.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use super::keep_alive::mark_activity;
 use super::{Task, spawn};
-use crate::base::limits::BACKGROUND_CALL_BYTES_MAX;
 use crate::io::thread::take_the_background;
 use crate::io::{File, FileRange, Mesh, MeshEnd, host};
 
-/// What one read brings into the page cache.
+/// What one read asks the disk for at most.
 pub const READ_AHEAD_BYTES: usize = 1024 * 1024;
 /// Reads under way at once, per core. More would let one backfilling reader fill the disk's queue in front of everyone else.
 const READS_PER_CORE_MAX: usize = 4;
@@ -33,34 +31,35 @@ thread_local! {
 }
 
 /// Brings a range into the page cache, at most [`READ_AHEAD_BYTES`] of it, and returns how far it came. 0 is the end of the file. Waits for a read that is under way
-/// there, and for its turn if this core is reading much already.
+/// there, and for its turn if this core is reading much already. The disk is asked for `window` bytes from the start of the range: nobody waits for those
+/// behind it.
 ///
 /// # Errors
 /// The host's: EIO above all.
-pub async fn read_ahead(range: &FileRange) -> io::Result<usize> {
+pub async fn read_ahead(range: &FileRange, window: usize) -> io::Result<usize> {
     mark_activity();
     let reader = reader()?;
+    let range = range.part(0, READ_AHEAD_BYTES);
     loop {
-        let read = match reader.read_of(range) {
+        let read = match reader.read_of(&range) {
             Some(read) => read,
-            None => poll_fn(|context| reader.poll_begin(range, context)).await?,
+            None => poll_fn(|context| reader.poll_begin(&range, window, context)).await?,
         };
         let end = poll_fn(|context| read.poll_end(context)).await.map_err(io::Error::from_raw_os_error)?;
         // A read that somebody else had begun may have met the end of the file in front of this range.
-        if end > range.position || read.position == range.position {
+        if end > range.position || read.range.position == range.position {
             return Ok((end - range.position).min(range.len as u64) as usize);
         }
     }
 }
 
-/// Begins to bring a range into the page cache, as [`read_ahead`] does, and waits for nothing. Does nothing if its start is being read, or this core is
-/// reading much already. Whoever needs the bytes asks again, and is told then what is wrong.
+/// Asks the disk for a range, at most [`READ_AHEAD_BYTES`] of it, and waits for nothing. Does nothing if this core is reading much already. Whoever needs the bytes
+/// asks again, and is told then what is wrong.
 pub fn begin_read_ahead(range: &FileRange) {
     if let Ok(reader) = reader()
         && reader.has_place()
-        && reader.read_of(range).is_none()
     {
-        let _ = reader.begin(range);
+        let _ = reader.begin(&range.part(0, 0), range.len);
     }
 }
 
@@ -76,9 +75,8 @@ struct Reader {
 /// A read under way.
 struct Read {
     number: u64,
-    file: Arc<File>,
-    position: u64,
-    len: usize,
+    /// What is waited for.
+    range: FileRange,
     /// Where it has ended, or the host's error.
     end: Cell<Option<Result<u64, i32>>>,
     waiting: RefCell<Vec<Waker>>,
@@ -87,9 +85,9 @@ struct Read {
 /// Bytes to bring into memory, and how many of them are there.
 struct Request {
     number: u64,
-    file: Arc<File>,
-    position: u64,
-    len: usize,
+    range: FileRange,
+    /// What to ask the disk for, from the start of the range.
+    window: usize,
     done: usize,
 }
 
@@ -136,26 +134,25 @@ impl Reader {
     fn read_of(&self, range: &FileRange) -> Option<Rc<Read>> {
         let under_way = self.under_way.borrow();
         let is_there = |read: &&Rc<Read>| {
-            let bytes = read.position..read.position + read.len as u64;
-            Arc::ptr_eq(&read.file, &range.file) && bytes.contains(&range.position)
+            let bytes = read.range.position..read.range.end();
+            Arc::ptr_eq(&read.range.file, &range.file) && bytes.contains(&range.position)
         };
         under_way.iter().find(is_there).cloned()
     }
 
-    fn begin(&self, range: &FileRange) -> io::Result<Rc<Read>> {
-        let FileRange { file, position, len } = range.part(0, READ_AHEAD_BYTES);
+    fn begin(&self, range: &FileRange, window: usize) -> io::Result<Rc<Read>> {
         let number = self.next_number.get();
         self.next_number.set(number + 1);
-        let request = Request { number, file: file.clone(), position, len, done: 0 };
+        let request = Request { number, range: range.clone(), window: window.clamp(range.len, READ_AHEAD_BYTES), done: 0 };
         self.requests.send(request).map_err(|_| io::Error::other("the thread that reads for this core has ended"))?;
-        let read = Rc::new(Read { number, file, position, len, end: Cell::new(None), waiting: RefCell::default() });
+        let read = Rc::new(Read { number, range: range.clone(), end: Cell::new(None), waiting: RefCell::default() });
         self.under_way.borrow_mut().push(read.clone());
         Ok(read)
     }
 
-    fn poll_begin(&self, range: &FileRange, context: &mut Context<'_>) -> Poll<io::Result<Rc<Read>>> {
+    fn poll_begin(&self, range: &FileRange, window: usize, context: &mut Context<'_>) -> Poll<io::Result<Rc<Read>>> {
         if self.has_place() {
-            return Poll::Ready(self.begin(range));
+            return Poll::Ready(self.begin(range, window));
         }
         self.waiting.borrow_mut().push(context.waker().clone());
         Poll::Pending
@@ -165,7 +162,7 @@ impl Reader {
         let mut under_way = self.under_way.borrow_mut();
         let at = under_way.iter().position(|read| read.number == done.number).expect("what is read was asked for");
         let read = under_way.swap_remove(at);
-        let end = done.result.map(|bytes| read.position + bytes as u64);
+        let end = done.result.map(|bytes| read.range.position + bytes as u64);
         read.end.set(Some(end.map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))));
         // Whoever is first may have gone away meanwhile: wake all, they queue again. Few wait at a time.
         read.waiting.take().into_iter().chain(self.waiting.take()).for_each(Waker::wake);
@@ -189,17 +186,17 @@ fn read_for_a_core(requests: &mpsc::Receiver<Request>, answers: &MeshEnd<Done>) 
     // It was started by a thread that is pinned.
     let _ = host::keep_to_processors_of_the_process();
     take_the_background();
-    let mut buffer = vec![0; BACKGROUND_CALL_BYTES_MAX];
+    let null = File::open_write("/dev/null".as_ref()).ok();
     let mut begun: VecDeque<Request> = VecDeque::new();
     loop {
         // The disk is asked for all of them at once.
         let first = if begun.is_empty() { requests.recv().ok() } else { None };
         for request in first.into_iter().chain(requests.try_iter()) {
-            request.file.begin_read(request.position, request.len);
+            request.range.file.begin_read(request.range.position, request.window);
             begun.push_back(request);
         }
         let Some(request) = begun.front_mut() else { return };
-        let Some(result) = request.read_piece(&mut buffer) else { continue };
+        let Some(result) = request.wait_for_piece(null.as_ref()) else { continue };
         let done = Done { number: request.number, result };
         begun.pop_front();
         if answers.send(0, done).is_err() {
@@ -210,15 +207,16 @@ fn read_for_a_core(requests: &mpsc::Receiver<Request>, answers: &MeshEnd<Done>) 
 
 impl Request {
     /// Waits for the next bytes to be in memory. `Some`: that was the end.
-    fn read_piece(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
-        let piece = buffer.len().min(self.len - self.done);
-        // The bytes themselves are not wanted: what counts is that the kernel has them now.
-        match self.file.read_at(&mut buffer[..piece], self.position + self.done as u64) {
-            Err(error) => return Some(Err(error)),
-            Ok(0) => return Some(Ok(self.done)),
-            Ok(read) => self.done += read,
+    fn wait_for_piece(&mut self, null: Option<&File>) -> Option<io::Result<usize>> {
+        if self.done < self.range.len {
+            let position = self.range.position + self.done as u64;
+            match self.range.file.wait_for_bytes(null, position, self.range.len - self.done) {
+                Err(error) => return Some(Err(error)),
+                Ok(0) => return Some(Ok(self.done)),
+                Ok(bytes) => self.done += bytes,
+            }
         }
-        (self.done == self.len).then_some(Ok(self.done))
+        (self.done == self.range.len).then_some(Ok(self.done))
     }
 }
 
@@ -247,13 +245,13 @@ mod tests {
         let can_be_cold = !file.resident(0, LEN).unwrap();
         run_here(async {
             let range = FileRange { file: file.clone(), position: 4096, len: LEN };
-            assert_eq!(read_ahead(&range).await.unwrap(), READ_AHEAD_BYTES);
+            assert_eq!(read_ahead(&range, 0).await.unwrap(), READ_AHEAD_BYTES);
             assert!(file.resident(4096, READ_AHEAD_BYTES).unwrap());
             if can_be_cold {
                 assert!(!file.resident(0, LEN).unwrap(), "it reads no further than it says");
             }
             let end = FileRange { file: file.clone(), position: LEN as u64, len: 10 };
-            assert_eq!(read_ahead(&end).await.unwrap(), 0);
+            assert_eq!(read_ahead(&end, 0).await.unwrap(), 0);
         });
     }
 
@@ -264,7 +262,7 @@ mod tests {
             let tasks: Vec<_> = (0..32)
                 .map(|i| {
                     let range = FileRange { file: file.clone(), position: i * 100_000, len: 100_000 };
-                    spawn(async move { read_ahead(&range).await.unwrap() })
+                    spawn(async move { read_ahead(&range, 0).await.unwrap() })
                 })
                 .collect();
             assert_eq!(under_way(), READS_PER_CORE_MAX);
@@ -289,10 +287,9 @@ mod tests {
                 begin_read_ahead(&FileRange { file: file.clone(), position, len: READ_AHEAD_BYTES });
             }
             assert_eq!(under_way(), READS_PER_CORE_MAX, "the others found no place");
-            while under_way() > 0 {
+            while under_way() > 0 || !file.resident(0, READS_PER_CORE_MAX * READ_AHEAD_BYTES).unwrap() {
                 sleep(Duration::from_millis(1)).await;
             }
-            assert!(file.resident(0, READS_PER_CORE_MAX * READ_AHEAD_BYTES).unwrap());
             assert!(!can_be_cold || !file.resident(0, LEN).unwrap(), "only those");
         });
     }
@@ -302,16 +299,14 @@ mod tests {
         let (_directory, file) = cold_file();
         run_here(async {
             let range = |position, len| FileRange { file: file.clone(), position, len };
-            begin_read_ahead(&range(0, READ_AHEAD_BYTES));
-            begin_read_ahead(&range(5000, 10));
-            let inside = range(4096, 10);
-            let over_its_end = range(READ_AHEAD_BYTES as u64 - 10, 100);
-            let (inside, over_its_end) = futures_lite::future::zip(read_ahead(&inside), read_ahead(&over_its_end)).await;
-            assert_eq!((inside.unwrap(), over_its_end.unwrap()), (10, 10));
+            let reading = |range: FileRange| spawn(async move { read_ahead(&range, 0).await.unwrap() });
+            let first = reading(range(0, READ_AHEAD_BYTES));
+            let (inside, over_its_end) = (reading(range(4096, 10)), reading(range(READ_AHEAD_BYTES as u64 - 10, 100)));
+            assert_eq!((first.await, inside.await, over_its_end.await), (READ_AHEAD_BYTES, 10, 10));
             assert_eq!(reader().unwrap().next_number.get(), 1);
             // The end of the file comes in front of the second one.
-            begin_read_ahead(&range(LEN as u64 - 10, 1000));
-            assert_eq!(read_ahead(&range(LEN as u64 + 10, 10)).await.unwrap(), 0);
+            let (before, behind) = (reading(range(LEN as u64 - 10, 1000)), reading(range(LEN as u64 + 10, 10)));
+            assert_eq!((before.await, behind.await), (10, 0));
             assert_eq!(reader().unwrap().next_number.get(), 3);
         });
     }
@@ -322,10 +317,10 @@ mod tests {
         run_here(async {
             for position in [0, 1 << 20, 2 << 20] {
                 let range = FileRange { file: file.clone(), position, len: LEN };
-                drop(spawn(async move { read_ahead(&range).await }));
+                drop(spawn(async move { read_ahead(&range, 0).await }));
             }
             let no_file = Arc::new(File::open_read(directory.path()).unwrap());
-            let error = read_ahead(&FileRange { file: no_file, position: 0, len: 10 }).await.unwrap_err();
+            let error = read_ahead(&FileRange { file: no_file, position: 0, len: 10 }, 0).await.unwrap_err();
             assert_eq!(error.raw_os_error(), Some(libc::EISDIR));
             assert_eq!(under_way(), 0);
         });
@@ -337,7 +332,7 @@ mod tests {
         let (_directory, file) = cold_file();
         let cpus = own_processors().unwrap();
         let core = start_core(CoreOptions::pinned(7, cpus[0]), move || async move {
-            read_ahead(&FileRange { file, position: 0, len: 1 }).await.unwrap();
+            read_ahead(&FileRange { file, position: 0, len: 1 }, 0).await.unwrap();
             let comm = |id| std::fs::read_to_string(format!("/proc/self/task/{id}/comm")).unwrap_or_default();
             let threads = host::threads_of(std::process::id());
             threads.into_iter().find(|thread| comm(thread.id).trim() == "core-7-reads").map(|thread| thread.processors)
