@@ -197,6 +197,7 @@ impl File {
 
     /// Cuts the file, or extends it by zeros, to `len` bytes. Also gives back blocks that were preallocated beyond.
     pub fn truncate(&self, len: u64) -> io::Result<()> {
+        self.residency.forget_size();
         self.file.set_len(len)
     }
 
@@ -235,7 +236,7 @@ impl File {
     /// megabytes, also in calls that do not wait for the disk. Only where `cachestat` tells what is missing: without it, questions about residency count on
     /// steps of the read-ahead.
     pub fn do_not_read_ahead(&self) {
-        if features::is_on(Feature::CacheStat) {
+        if self.count_pages(0, 1).is_some() {
             // A refusal costs time, nothing else.
             let _ = self.advise(0, 0, libc::POSIX_FADV_RANDOM);
         }
@@ -249,13 +250,13 @@ impl File {
     pub fn wait_for_bytes(&self, null: Option<&File>, position: u64, len: usize) -> io::Result<usize> {
         let len = len.min(BACKGROUND_CALL_BYTES_MAX);
         if let Some(null) = null {
-            let mut position = position as i64;
+            let mut from = position as i64;
             // SAFETY: both descriptors are open as long as their files; the kernel reads and writes the one integer.
-            let sent = unsafe { libc::sendfile(null.file.as_raw_fd(), self.file.as_raw_fd(), &mut position, len) };
+            let sent = unsafe { libc::sendfile(null.file.as_raw_fd(), self.file.as_raw_fd(), &mut from, len) };
             match io::Error::last_os_error() {
                 _ if sent >= 0 => return Ok(sent as usize),
-                // A file system without splice.
-                error if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {}
+                // A file system without splice, or a signal: by hand.
+                error if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EINTR)) => {}
                 error => return Err(error),
             }
         }

@@ -140,6 +140,7 @@ impl Step {
                 let synced = log.truncate(u64::from(size)).and_then(|()| log.data_sync());
                 let index = write_index(directory, base_offset, FileKind::TimeIndex, time_index.as_bytes(), true)
                     .and_then(|_| write_index(directory, base_offset, FileKind::OffsetIndex, offset_index.as_bytes(), true))
+                    .inspect(File::do_not_read_ahead)
                     .map(|file| (Arc::new(file), offset_index.entries()));
                 StepDone::Sealed { base_offset, next_base_offset, synced, index }
             }

@@ -212,10 +212,13 @@ impl SegmentOpening {
     pub fn open(self) -> SegmentOpened {
         let mut index_rebuilt = false;
         let result = self.open_files(&mut index_rebuilt);
+        if let Ok((log, index, _)) = &result {
+            // What a core reads is read ahead beside it, and not in its own calls.
+            [log, index].into_iter().for_each(|file| file.do_not_read_ahead());
+        }
         SegmentOpened { base_offset: self.base_offset, size: self.size, index_rebuilt, result }
     }
 
-    /// What a core reads is read ahead by [`read_ahead`](crate::io::glommio::read_ahead) alone.
     fn open_files(&self, index_rebuilt: &mut bool) -> io::Result<(Arc<File>, Arc<File>, usize)> {
         let log = File::open_read(&self.log_path())?;
         let came = log.size()?;
@@ -229,13 +232,11 @@ impl SegmentOpening {
             && let Ok(index) = File::open_read(&index_path)
             && let Some(entries) = rebuild::usable_offset_entries(&index, self.size, i32::MAX as u32)?
         {
-            log.do_not_read_ahead();
             return Ok((Arc::new(log), Arc::new(index), entries));
         }
         *index_rebuilt = true;
         let indexes = rebuild::indexes(&log, self.base_offset, self.size, self.index_interval_bytes)?;
         rebuild::write(&self.directory, self.base_offset, &indexes)?;
-        log.do_not_read_ahead();
         Ok((Arc::new(log), Arc::new(File::open_read(&index_path)?), indexes.offset_index.entries()))
     }
 }

@@ -10,6 +10,7 @@
 //! | `idle` | the end of connections that nobody uses |
 //! | `inbox` | bytes received, cut into frames where they lie |
 //! | `outbox` | answers not sent yet, in the order of their requests |
+//! | `read_ahead` | what is to be sent, and what lies behind it, brought into memory |
 //! | `sender` | answers to bytes on the wire: gather, copy, sendfile, splice |
 //! | `buffers` | the memory that a core's connections share |
 //! | `received` | received bytes, and parts of them that are kept beyond a turn |

@@ -5,12 +5,15 @@
 use std::io;
 
 use super::traffic::{Traffic, add};
+use crate::base::limits::SPLICE_QUANTUM_BYTES;
 use crate::io::FileRange;
 use crate::io::file::misses_lately;
 use crate::io::glommio::{READ_AHEAD_BYTES, begin_read_ahead, read_ahead};
 
 /// How often a reader of cold data has what lies ahead of it looked at, however small its pieces are: with half a window still ahead.
 const LOOK_EVERY_BYTES: u64 = READ_AHEAD_BYTES as u64 / 2;
+
+const _: () = assert!(SPLICE_QUANTUM_BYTES <= READ_AHEAD_BYTES, "a piece is ensured in one go");
 
 /// The sending of one range.
 pub(super) struct ReadAhead<'a> {
@@ -34,7 +37,7 @@ impl<'a> ReadAhead<'a> {
             // As long as nothing is missing it is cheaper to ask for all of it at once.
             let end = if misses_lately() { done + len } else { self.range.len.min(done + READ_AHEAD_BYTES) };
             if self.range.file.resident(self.range.position + from as u64, end - from)? {
-                self.got_ready(end, false)?;
+                self.got_ready(traffic, end, false);
             } else {
                 self.bring(traffic, from).await?;
             }
@@ -48,24 +51,30 @@ impl<'a> ReadAhead<'a> {
     /// As [`ensure`](Self::ensure).
     pub(super) async fn bring(&mut self, traffic: &Traffic, from: usize) -> io::Result<()> {
         add(&traffic.cold_reads, 1);
-        let read = self.range.some_of(read_ahead(&self.range.part(from, READ_AHEAD_BYTES), READ_AHEAD_BYTES).await?)?;
+        let part = self.range.part(from, READ_AHEAD_BYTES);
+        let read = self.range.some_of(read_ahead(&part, READ_AHEAD_BYTES).await?)?;
         add(&traffic.cold_read_bytes, read);
-        self.got_ready(from + read, true)
+        part.file.was_brought(part.position, read);
+        self.got_ready(traffic, from + read, true);
+        Ok(())
     }
 
     /// Everything up to `ready` is in memory. Whoever reads cold data goes on reading, also behind this range: has that read where nobody has seen to it yet.
-    fn got_ready(&mut self, ready: usize, was_missing: bool) -> io::Result<()> {
+    fn got_ready(&mut self, traffic: &Traffic, ready: usize, was_missing: bool) {
         let (from, to) = (self.range.position + self.ready as u64, self.range.position + ready as u64);
         self.ready = ready;
         let is_time_to_look = from / LOOK_EVERY_BYTES != to / LOOK_EVERY_BYTES;
         if !(was_missing || misses_lately() && is_time_to_look) {
-            return Ok(());
+            return;
         }
         let file = &self.range.file;
-        let len = file.size()?.saturating_sub(to).min(READ_AHEAD_BYTES as u64) as usize;
-        if len > 0 && file.is_there_or_coming(to, len) == Some(false) {
-            begin_read_ahead(&FileRange { file: file.clone(), position: to, len });
+        // Whoever reads on is told what is wrong with the file.
+        let len = file.size().unwrap_or(0).saturating_sub(to).min(READ_AHEAD_BYTES as u64) as usize;
+        if len > 0
+            && file.is_there_or_coming(to, len) == Some(false)
+            && begin_read_ahead(&FileRange { file: file.clone(), position: to, len })
+        {
+            add(&traffic.read_aheads, 1);
         }
-        Ok(())
     }
 }

@@ -31,10 +31,12 @@ crate::base::counters! {
         file_bytes_copied,
         /// Bytes of files that went from the page cache to the socket.
         file_bytes_spliced,
-        /// Times that a range was not in the page cache and had to be read first.
+        /// Times that an answer waited for bytes that were not in the page cache.
         cold_reads,
-        /// Bytes that were read into the page cache for them.
+        /// The bytes that they waited for.
         cold_read_bytes,
+        /// Times that the disk was asked for what lies behind an answer, before anybody wants it.
+        read_aheads,
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Awake {
 
 impl Awake {
     /// # Errors
-    /// `taskset`, `chrt` or `sh` cannot be run.
+    /// `taskset` cannot be run. What else goes wrong is said in the end.
     pub fn keep(processors: &[usize]) -> io::Result<Awake> {
         let mut awake = Awake { spinners: Vec::new() };
         for processor in processors {
@@ -24,6 +24,19 @@ impl Awake {
             awake.spinners.push(spinner.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?);
         }
         Ok(awake)
+    }
+
+    /// # Errors
+    /// One of them has ended before: what was measured was measured on processors that slept.
+    pub fn end(mut self) -> io::Result<()> {
+        for spinner in &mut self.spinners {
+            if let Some(status) = spinner.try_wait()? {
+                return Err(io::Error::other(format!(
+                    "who keeps a processor awake has ended: {status}; taskset and chrt are needed (util-linux)"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 

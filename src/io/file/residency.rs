@@ -52,6 +52,11 @@ impl Residency {
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
         Residency { cachestat_refused: AtomicBool::new(false), id, size: AtomicU64::new(0) }
     }
+
+    /// The file may be shorter from now on.
+    pub(super) fn forget_size(&self) {
+        self.size.store(0, Ordering::Relaxed);
+    }
 }
 
 /// A page that was read without waiting, and those behind it that were found at the same time.
@@ -100,6 +105,14 @@ impl File {
     /// Whether all of a range is in memory, or being read by somebody; `None` if the kernel does not tell.
     pub fn is_there_or_coming(&self, position: u64, len: usize) -> Option<bool> {
         self.count_pages(position, len).map(|counts| counts.cached >= pages_touched(position, len))
+    }
+
+    /// Says that all of a range was there a moment ago. If `cachestat` counts nothing of it, it does not see the pages of this file (those of overlayfs belong to another
+    /// inode), and is not asked again.
+    pub fn was_brought(&self, position: u64, len: usize) {
+        if len > 0 && self.count_pages(position, len).is_some_and(|counts| counts.cached == 0) {
+            self.residency.cachestat_refused.store(true, Ordering::Relaxed);
+        }
     }
 
     /// How much to ask about at once, for a reader who goes on here. 0: no more than it wants.

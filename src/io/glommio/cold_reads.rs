@@ -4,7 +4,11 @@
 //! the copy too, in its own calls: the kernel leaves only the wait to others. So each core has a thread that reads for it, with the last claim to a processor and to the disk,
 //! and not pinned. It is started by the first cold read.
 //!
-//! Invariants: at most [`READS_PER_CORE_MAX`] reads of a core are under way, whether somebody still waits for them or not; who wants what is being read waits for that.
+//! Invariants: at most [`READS_PER_CORE_MAX`] requests of a core are under way, whether somebody still waits for them or not; who wants what somebody else waits for
+//! waits with it. What the disk is asked for beyond that comes by itself, a window for each reader at most.
+//!
+//! Requests go through a channel of the standard library, which has a lock where its receiver sleeps: a cold read is no request of the hot path, and the answers
+//! come by the mesh.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -22,7 +26,7 @@ use crate::io::{File, FileRange, Mesh, MeshEnd, host};
 
 /// What one read asks the disk for at most.
 pub const READ_AHEAD_BYTES: usize = 1024 * 1024;
-/// Reads under way at once, per core. More would let one backfilling reader fill the disk's queue in front of everyone else.
+/// Requests under way at once, per core. More would let one backfilling reader fill the disk's queue in front of everyone else.
 const READS_PER_CORE_MAX: usize = 4;
 
 thread_local! {
@@ -41,10 +45,7 @@ pub async fn read_ahead(range: &FileRange, window: usize) -> io::Result<usize> {
     let reader = reader()?;
     let range = range.part(0, READ_AHEAD_BYTES);
     loop {
-        let read = match reader.read_of(&range) {
-            Some(read) => read,
-            None => poll_fn(|context| reader.poll_begin(&range, window, context)).await?,
-        };
+        let read = poll_fn(|context| reader.poll_read_of(&range, window, context)).await?;
         let end = poll_fn(|context| read.poll_end(context)).await.map_err(io::Error::from_raw_os_error)?;
         // A read that somebody else had begun may have met the end of the file in front of this range.
         if end > range.position || read.range.position == range.position {
@@ -55,12 +56,10 @@ pub async fn read_ahead(range: &FileRange, window: usize) -> io::Result<usize> {
 
 /// Asks the disk for a range, at most [`READ_AHEAD_BYTES`] of it, and waits for nothing. Does nothing if this core is reading much already. Whoever needs the bytes
 /// asks again, and is told then what is wrong.
-pub fn begin_read_ahead(range: &FileRange) {
-    if let Ok(reader) = reader()
-        && reader.has_place()
-    {
-        let _ = reader.begin(&range.part(0, 0), range.len);
-    }
+///
+/// Returns whether the disk is asked.
+pub fn begin_read_ahead(range: &FileRange) -> bool {
+    reader().is_ok_and(|reader| reader.has_place() && reader.begin(&range.part(0, 0), range.len).is_ok())
 }
 
 /// The core's side of its thread.
@@ -111,10 +110,17 @@ fn reader() -> io::Result<Rc<Reader>> {
     Ok(reader)
 }
 
-/// Ends this core's reader, if it has one; its thread ends after the read that it is at. The last thing that an executor does: detached tasks outlive it.
+/// Ends this core's reader, if it has one; its thread ends after what was asked of it. The last thing that an executor does. Detached tasks outlive it, and are not
+/// woken any more.
 pub(super) async fn end() {
-    if let Some((_, listening)) = READER.take() {
+    // Somebody may start another while this waits.
+    while let Some((reader, listening)) = READER.take() {
         listening.cancel().await;
+        // A task that waits here holds the reader, and the reader would hold that task.
+        for read in reader.under_way.take() {
+            read.waiting.take();
+        }
+        reader.waiting.take();
     }
 }
 
@@ -150,12 +156,13 @@ impl Reader {
         Ok(read)
     }
 
-    fn poll_begin(&self, range: &FileRange, window: usize, context: &mut Context<'_>) -> Poll<io::Result<Rc<Read>>> {
-        if self.has_place() {
-            return Poll::Ready(self.begin(range, window));
+    /// A read that is at the first byte of the range, or a new one as soon as there is a place for it.
+    fn poll_read_of(&self, range: &FileRange, window: usize, context: &mut Context<'_>) -> Poll<io::Result<Rc<Read>>> {
+        match self.read_of(range) {
+            Some(read) => Poll::Ready(Ok(read)),
+            None if self.has_place() => Poll::Ready(self.begin(range, window)),
+            None => wait_in(&self.waiting, context),
         }
-        self.waiting.borrow_mut().push(context.waker().clone());
-        Poll::Pending
     }
 
     fn settle(&self, done: Done) {
@@ -173,12 +180,18 @@ impl Read {
     fn poll_end(&self, context: &mut Context<'_>) -> Poll<Result<u64, i32>> {
         match self.end.get() {
             Some(end) => Poll::Ready(end),
-            None => {
-                self.waiting.borrow_mut().push(context.waker().clone());
-                Poll::Pending
-            }
+            None => wait_in(&self.waiting, context),
         }
     }
+}
+
+/// Once for each task, however often it is polled: one that is cloned 32,768 times panics.
+fn wait_in<T>(waiting: &RefCell<Vec<Waker>>, context: &Context<'_>) -> Poll<T> {
+    let mut waiting = waiting.borrow_mut();
+    if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+        waiting.push(context.waker().clone());
+    }
+    Poll::Pending
 }
 
 /// The thread beside a core. Ends with it.
@@ -308,6 +321,22 @@ mod tests {
             let (before, behind) = (reading(range(LEN as u64 - 10, 1000)), reading(range(LEN as u64 + 10, 10)));
             assert_eq!((before.await, behind.await), (10, 0));
             assert_eq!(reader().unwrap().next_number.get(), 3);
+        });
+    }
+
+    #[test]
+    fn a_task_that_is_polled_often_is_woken_once() {
+        let (_directory, file) = cold_file();
+        run_here(async {
+            let range = FileRange { file: file.clone(), position: 0, len: LEN };
+            let mut read = Box::pin(read_ahead(&range, 0));
+            poll_fn(|context| {
+                assert!((0..100).all(|_| read.as_mut().poll(context).is_pending()), "nobody else has had a turn yet");
+                Poll::Ready(())
+            })
+            .await;
+            assert_eq!(reader().unwrap().under_way.borrow()[0].waiting.borrow().len(), 1);
+            assert_eq!(read.await.unwrap(), READ_AHEAD_BYTES);
         });
     }
 

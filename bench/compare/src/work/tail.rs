@@ -50,7 +50,7 @@ impl Stream {
         disk::forget_below(&server.directory)?;
         run.host.fill_memory()?;
         let is_shared = self.cold_bytes > 0;
-        let _awake = is_shared.then(|| Awake::keep(&run.host.load_processors)).transpose()?;
+        let awake = is_shared.then(|| Awake::keep(&run.host.load_processors)).transpose()?;
         let backfill = self.is_backfilled.then(|| Backfill::start(run, &server, cold_batches)).transpose()?;
         let rate = run.rate.ok_or_else(|| io::Error::other("a stream has a rate"))?;
         let mut stream = |seconds: f64| {
@@ -76,6 +76,7 @@ impl Stream {
         let done = Done { requests: outcome.requests, records: outcome.requests, bytes: outcome.bytes, elapsed: outcome.elapsed };
         let sample = counted.end(&server, &done)?.with_latency(&outcome.end_to_end_ns);
         backfill.map(Backfill::end).transpose()?;
+        awake.map(Awake::end).transpose()?;
         Ok(sample)
     }
 }
