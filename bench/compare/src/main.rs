@@ -7,6 +7,7 @@
 //! | `work` | what is measured, row by row |
 //! | `memory` | memory that is in use, so that the host is not what is measured |
 //! | `sample` | what one run came to; medians and spread of several |
+//! | `awake` | processors of the load that do not sleep |
 //! | `bars` | what each row must reach |
 //! | `report` | tables, page and pictures, and everything as JSON |
 
