@@ -17,7 +17,7 @@ use broker::ask::{self, ALL, CREATE_TOPICS, PRODUCE};
 use broker::connection::{decode, frame};
 use broker::load::{Load, own_address, verify};
 use broker::random::Random;
-use broker::{Broker, Connection, fresh_dir};
+use broker::{Broker, Connection, RaisedAtTheEnd, fresh_dir};
 use kafka_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
 use kafka_protocol::messages::{MetadataRequest, TopicName};
 use kafka_protocol::protocol::{Request, StrBytes};
@@ -105,6 +105,7 @@ fn topics_that_come_and_go_are_what_was_acknowledged() {
         let over = AtomicBool::new(false);
         let randoms: Vec<Random> = storms.iter().map(|_| random.split()).collect();
         thread::scope(|scope| {
+            let _raised = RaisedAtTheEnd(&over);
             for (names, random) in storms.iter_mut().zip(randoms) {
                 let (broker, over) = (&broker, &over);
                 let connection = broker.connect(0);
@@ -113,7 +114,6 @@ fn topics_that_come_and_go_are_what_was_acknowledged() {
             thread::sleep(Duration::from_millis(random.within(50..400) as u64));
             // Every third time a stop in good order; requests under way are cut off all the same.
             broker.signal(if kill % 3 == 2 { "TERM" } else { "KILL" });
-            over.store(true, Ordering::Relaxed);
         });
         let ended = broker.wait();
         assert!(kill % 3 != 2 || ended.status.success(), "{}", ended.said);

@@ -32,7 +32,7 @@ use broker::ask::reassign;
 use broker::connection::{decode, frame};
 use broker::load::{Load, own_address, verify};
 use broker::random::Random;
-use broker::{Broker, Connection, ask, command, fresh_dir};
+use broker::{Broker, Connection, RaisedAtTheEnd, ask, command, fresh_dir};
 
 const NOT_COORDINATOR: i16 = 16;
 const FENCED_LEADER_EPOCH: i16 = 74;
@@ -177,6 +177,7 @@ fn producers_and_consumers_notice_nothing() {
         let mut random = Random::seeded();
         thread::scope(|scope| {
             let (broker, stop_producing, stop_consuming) = (&broker, &stop_producing, &stop_consuming);
+            let _raised = [RaisedAtTheEnd(stop_producing), RaisedAtTheEnd(stop_consuming)];
             // One through each core, for a partition that is there now and for one that is not.
             let producers: Vec<_> = (0..4)
                 .map(|partition| {
@@ -230,6 +231,7 @@ fn a_kill_between_any_two_steps_of_a_move_loses_nothing() {
         let mut random_places = random.split();
         thread::scope(|scope| {
             let (broker_now, over) = (&broker, &over);
+            let _raised = RaisedAtTheEnd(over);
             let mut connection = broker_now.connect(0);
             scope.spawn(move || {
                 while !over.load(Ordering::Relaxed) {
@@ -247,7 +249,6 @@ fn a_kill_between_any_two_steps_of_a_move_loses_nothing() {
                 }
             });
             thread::sleep(Duration::from_millis(random.within(200..700) as u64));
-            // First the end of the thread, or a panic here would wait for it.
             over.store(true, Ordering::Relaxed);
             assert!(load.is_running(), "the load ended before kill {kill}");
             broker.signal("KILL");
@@ -337,6 +338,7 @@ fn groups_keep_their_commits_while_their_partition_moves() {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let (broker, over) = (&broker, &over);
+        let _raised = RaisedAtTheEnd(over);
         let groups: Vec<_> = (0..4)
             .map(|group| {
                 scope.spawn(move || {

@@ -13,6 +13,7 @@ pub mod command;
 pub mod connection;
 pub mod load;
 pub mod members;
+pub mod raised;
 pub mod random;
 
 use std::ffi::OsStr;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub use connection::Connection;
+pub use raised::RaisedAtTheEnd;
 
 /// Generous: the machines that run tests are slow and shared.
 pub const PATIENCE: Duration = Duration::from_secs(60);
