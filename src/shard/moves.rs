@@ -2,7 +2,7 @@
 //!
 //! Runs on the cores; `control/moves.rs` says what happens when. The log itself travels: no byte is copied, no file closed. Invariants:
 //! - while a partition is held, no core sends a record for it anywhere, so the order of a connection's batches is the same before and after;
-//! - what was sent for it before has been appended when the hold is confirmed, and is as durable as its topic asks when the log leaves;
+//! - what was taken in for it before has been appended, and is as durable as its topic asks, when the log leaves;
 //! - what is held goes on when the image that names the new core is here, so nobody finds a core that does not have the partition;
 //! - a cleaning of the log goes on beside it: it is the log's, not a core's, and no files change places between the first step and the new core.
 
@@ -63,7 +63,7 @@ impl Shard {
         }
     }
 
-    /// Third step, at the old core: every append that waits for a sync is answered, then the logs leave.
+    /// Third step, at the old core: what was taken in is appended, every append that waits for a sync is answered, then the logs leave.
     pub async fn part_with(self: Rc<Self>, keys: Vec<PartitionKey>) -> Vec<OpenedPartition> {
         keys.iter().for_each(|key| self.close_groups(*key));
         let leaving = self.open_ones(&keys);

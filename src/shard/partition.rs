@@ -8,8 +8,9 @@ mod cleaning;
 mod extent;
 mod flush;
 
-use std::cell::{Ref, RefCell, RefMut};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::collections::HashSet;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -63,6 +64,26 @@ pub struct Partition {
     pub topic: TopicName,
     /// `None` once the partition was given up: whoever still holds it finds it gone.
     state: RefCell<Option<State>>,
+    /// See [`AwaitedWrite`].
+    awaited_writes: Cell<usize>,
+}
+
+/// Batches that were taken in for a partition and are to be appended later in this core's turn: until this is dropped, the partition does
+/// not leave for another core.
+pub struct AwaitedWrite(Rc<Partition>);
+
+impl Deref for AwaitedWrite {
+    type Target = Rc<Partition>;
+
+    fn deref(&self) -> &Rc<Partition> {
+        &self.0
+    }
+}
+
+impl Drop for AwaitedWrite {
+    fn drop(&mut self) {
+        self.0.awaited_writes.set(self.0.awaited_writes.get() - 1);
+    }
 }
 
 struct State {
@@ -174,7 +195,14 @@ impl Partition {
                 is_resting: false,
                 swap_call: None,
             })),
+            awaited_writes: Cell::new(0),
         })
+    }
+
+    /// Announces an append.
+    pub fn await_write(self: Rc<Self>) -> AwaitedWrite {
+        self.awaited_writes.set(self.awaited_writes.get() + 1);
+        AwaitedWrite(self)
     }
 
     /// What the partition is made of, for a look. A partition that was given up has no leader here any more.

@@ -3,7 +3,8 @@
 //! Lives on the core. A round begins with the first Produce request, and ends when the tasks that were ready by then have had their turn: with one
 //! busy connection that is at once, with many it is when all of them were looked at. It ends early when it is large, and before any
 //! other request starts, so that every request finds the effect of those before it.
-//! Invariants: batches of one connection go down in the order in which they came; no ticket waits longer than its round.
+//! Invariants: batches of one connection go down in the order in which they came; no ticket waits longer than its round; a partition does
+//! not leave this core before the round that has batches for it is over.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use crate::io::glommio::{spawn, yield_now};
 use crate::net::received::Kept;
 use crate::shard::Shard;
 use crate::shard::histograms::Stage;
-use crate::shard::partition::{Partition, PartitionKey};
+use crate::shard::partition::{AwaitedWrite, Partition, PartitionKey};
 use crate::wire::batch::Batch;
 use crate::wire::owned_batches::BatchDescription;
 
@@ -41,7 +42,7 @@ struct Round {
 
 /// What goes down in one write.
 struct Write {
-    partition: Rc<Partition>,
+    partition: AwaitedWrite,
     acks_all: bool,
     batches: Vec<(Kept, BatchDescription)>,
     shares: Vec<Share>,
@@ -90,13 +91,13 @@ impl Rounds {
         // Only the last write of a partition takes more: one with other acks in between must not be overtaken.
         let last = round.places.get(&partition.key).map(|at| &mut round.writes[*at]);
         match last {
-            Some(write) if write.acks_all == acks_all && Rc::ptr_eq(&write.partition, &partition) => {
+            Some(write) if write.acks_all == acks_all && Rc::ptr_eq(&*write.partition, &partition) => {
                 write.batches.push(described);
                 write.shares.push(share);
             }
             _ => {
                 round.places.insert(partition.key, round.writes.len());
-                round.writes.push(Write { partition, acks_all, batches: vec![described], shares: vec![share] });
+                round.writes.push(Write { partition: partition.await_write(), acks_all, batches: vec![described], shares: vec![share] });
             }
         }
     }

@@ -176,3 +176,17 @@ fn who_goes_away_leaves_the_others_their_round() {
         assert_eq!(answers(&response(replies.remove(0)).await.unwrap().head), [(2, 0, 1)], "what was sent is stored");
     });
 }
+
+#[test]
+fn a_partition_does_not_leave_before_the_round_that_has_its_batches() {
+    run_here(async {
+        let broker = Broker::new();
+        let (shard, key) = (broker.cores.shard(0), broker.cores.partition(0).key);
+        shard.clone().rest(vec![key]).await;
+        let mut replies = broker.turn(1, &[produce(1, -1, 0, &batch(10))], true);
+        shard.clone().hold(vec![key], vec![shard.core]).await;
+        let mut parted = shard.part_with(vec![key]).await;
+        assert_eq!(parted.remove(0).log.log_end_offset().0, 1);
+        assert_eq!(answers(&response(replies.remove(0)).await.unwrap().head), [(1, 0, 0)]);
+    });
+}

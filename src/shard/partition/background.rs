@@ -30,9 +30,9 @@ impl Partition {
         spawn(async move { while partition.do_jobs(&shard).await == Ok(true) {} }).detach();
     }
 
-    /// Whether a helper thread works for this log, or a sync of it is under way.
+    /// Whether a helper thread works for this log, a sync of it is under way, or batches were taken in that it does not hold yet.
     pub fn has_work_under_way(&self) -> bool {
-        self.state().is_ok_and(|state| state.jobs_under_way || state.flush.running)
+        self.awaited_writes.get() > 0 || self.state().is_ok_and(|state| state.jobs_under_way || state.flush.running)
     }
 
     /// Whether a helper thread works for this log.
