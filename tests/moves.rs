@@ -258,6 +258,7 @@ fn a_kill_between_any_two_steps_of_a_move_loses_nothing() {
     }
     let said = load.finish();
     assert!(said.contains("broken or refused connections"), "the load generator met no kill:\n{said}");
+    assert!(!said.contains("not sent in time"), "the load generator stopped sending to a partition that moved:\n{said}");
     verify(&address, &journal);
     broker.stop();
     broker = Broker::start_in(&data_dir, &arguments);

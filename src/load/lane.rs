@@ -303,6 +303,11 @@ impl Lane {
         self.given_up += self.waiting.drain(..).chain(self.failed.drain(..)).map(|batch| batch.count).sum::<u64>();
     }
 
+    /// Whether an answer is awaited: no other broker gets anything before it has come.
+    pub fn has_in_flight(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
     /// When the sender was free to send what was due, as far as this lane is concerned.
     pub fn held_until_ns(&self) -> u64 {
         self.held_until_ns

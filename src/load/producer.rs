@@ -69,10 +69,12 @@ pub struct Producer {
     pub counters: Arc<Counters>,
     pub journal: Option<std::sync::mpsc::Sender<JournalEntry>>,
     pub stopping: Cell<bool>,
-    /// The phase changed, or the producer is stopping.
+    /// `lanes_version` rose, connections are to be opened again, or the producer is stopping.
     pub woken: Notify,
     /// Rises when connections are to be closed and opened again.
     pub connection_generation: Cell<u64>,
+    /// Rises when a connection may find more to send than it knows of: every one looks at its lanes anew.
+    lanes_version: Cell<u64>,
     measure_from_ns: Cell<u64>,
     connections_tried: Cell<usize>,
 }
@@ -112,6 +114,7 @@ impl Producer {
             stopping: Cell::new(false),
             woken: Notify::new(),
             connection_generation: Cell::new(0),
+            lanes_version: Cell::new(0),
             measure_from_ns: Cell::new(u64::MAX),
             connections_tried: Cell::new(0),
         }
@@ -148,7 +151,7 @@ impl Producer {
                     }
                     Phase::Finish { .. } | Phase::Stop => break,
                 }
-                self.woken.notify_waiters();
+                self.look_again();
             }
             if self.cluster.version() != cluster_version {
                 cluster_version = self.cluster.version();
@@ -229,6 +232,16 @@ impl Producer {
         let joined = async { while tasks.join_next().await.is_some() {} };
         // With acks 0 they still wait for a sign that everything arrived, see `producer_connection`.
         let _ = tokio::time::timeout(LAST_SIGN_TIMEOUT, joined).await;
+    }
+
+    pub fn lanes_version(&self) -> u64 {
+        self.lanes_version.get()
+    }
+
+    /// The phase changed, or a lane that has moved has nothing left at the broker that led it before: its connection now may send for it.
+    pub fn look_again(&self) {
+        self.lanes_version.set(self.lanes_version.get() + 1);
+        self.woken.notify_waiters();
     }
 
     /// A connection task has tried to connect for the first time.

@@ -85,6 +85,7 @@ struct Driver<'a> {
     /// Bytes of the first piece that are already written.
     written: usize,
     cluster_version: u64,
+    lanes_version: u64,
     /// Of the producer's connections when this one was opened.
     generation: u64,
     /// Since when the window and the socket have had room for a request. `u64::MAX`: they have none.
@@ -103,6 +104,8 @@ impl Drop for Driver<'_> {
         for lane in lost {
             lanes[lane].connection_lost(now_ns, &self.producer.settings.rules);
         }
+        // Those that have moved meanwhile are another connection's now.
+        self.producer.look_again();
     }
 }
 
@@ -118,6 +121,7 @@ impl<'a> Driver<'a> {
             out: VecDeque::new(),
             written: 0,
             cluster_version: 0,
+            lanes_version: 0,
             generation,
             room_since_ns: monotonic_ns(),
             stall: Stall::default(),
@@ -134,7 +138,7 @@ impl<'a> Driver<'a> {
             if is_closing && self.in_flight.is_empty() && self.out.is_empty() {
                 break;
             }
-            if self.producer.cluster.version() != self.cluster_version {
+            if self.producer.cluster.version() != self.cluster_version || self.producer.lanes_version() != self.lanes_version {
                 self.schedule_all();
             }
             let mut progress = !is_closing && self.fill();
@@ -153,7 +157,7 @@ impl<'a> Driver<'a> {
                 ready = stream.writable(), if write => ready.map_err(|source| self.connection.broken(source))?,
                 () = timer.wait(wake_ns) => {}
                 () = self.producer.cluster.changed() => {}
-                () = self.producer.woken.notified() => self.schedule_all(),
+                () = self.producer.woken.notified() => {}
             }
         }
         // What was sent with acks 0 must have arrived before anyone asks where the logs end.
@@ -171,6 +175,7 @@ impl<'a> Driver<'a> {
             self.room_since_ns = self.room_since_ns.max(now_ns);
         }
         self.cluster_version = self.producer.cluster.version();
+        self.lanes_version = self.producer.lanes_version();
         self.queue.clear();
         self.scheduled.clear();
         self.scheduled.resize(self.producer.partition_of_lane.len(), NEVER_NS);
@@ -183,6 +188,9 @@ impl<'a> Driver<'a> {
 
     fn schedule(&mut self, lane: usize, now_ns: u64) {
         if self.producer.cluster.leader(self.producer.partition_of_lane[lane]) != Some(self.broker) {
+            if !self.producer.lanes.borrow()[lane].has_in_flight() {
+                self.producer.look_again();
+            }
             return;
         }
         let wake_ns = self.producer.lanes.borrow_mut()[lane].wake_ns(self.broker, now_ns, &self.producer.settings.rules);
