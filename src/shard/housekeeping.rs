@@ -5,7 +5,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::io::glommio::{look_at_ring, sleep, spawn, yield_now};
+use crate::io::glommio::{look_at_ring, sleep, spawn};
 use crate::shard::Shard;
 
 /// How often each partition is looked at.
@@ -43,21 +43,53 @@ impl Shard {
     async fn keep_house(self: Rc<Self>) {
         while !self.is_stopping() {
             sleep(TICK).await;
-            for turn in self.all_partitions().chunks(PARTITIONS_PER_TURN) {
-                turn.iter().for_each(|partition| partition.tick(&self));
-                yield_now().await;
-            }
+            self.look_after_partitions().await;
+        }
+    }
+
+    /// Looks at each partition once. A thousand take half a millisecond: what arrives meanwhile is not to wait for that.
+    async fn look_after_partitions(self: &Rc<Self>) {
+        for turn in self.all_partitions().chunks(PARTITIONS_PER_TURN) {
+            turn.iter().for_each(|partition| partition.tick(self));
+            look_at_ring().await;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::io::clock::monotonic_ns;
     use crate::io::glommio::run_here;
     use crate::shard::message::Message;
     use crate::shard::test_cores::TestCores;
+
+    #[test]
+    fn who_waits_for_the_ring_is_not_kept_waiting_by_many_partitions() {
+        const TURNS: usize = 20;
+        let partitions = (TURNS * PARTITIONS_PER_TURN) as i32;
+        run_here(async move {
+            let cores = TestCores::with_partitions(1, partitions, &[]);
+            let over = Rc::new(Cell::new(false));
+            let beside = spawn({
+                let over = over.clone();
+                async move {
+                    let mut answers = 0;
+                    while !over.get() {
+                        look_at_ring().await;
+                        answers += 1;
+                    }
+                    answers
+                }
+            });
+            cores.shard(0).look_after_partitions().await;
+            over.set(true);
+            let answers = beside.await;
+            assert!(answers >= TURNS, "{answers} answers of the ring while {partitions} partitions were looked at");
+        });
+    }
 
     const FLOOD_NS: u64 = 2_000_000_000;
 

@@ -36,8 +36,13 @@ pub(crate) struct TestCores {
 impl TestCores {
     /// `configs` are the topic's.
     pub(crate) fn new(cores: u16, configs: &[(&str, &str)]) -> TestCores {
+        TestCores::with_partitions(cores, i32::from(cores), configs)
+    }
+
+    /// The same with this many partitions, spread over the cores.
+    pub(crate) fn with_partitions(cores: u16, partitions: i32, configs: &[(&str, &str)]) -> TestCores {
         let directory = TempDir::new().unwrap();
-        let image = Arc::new(image(cores, configs));
+        let image = Arc::new(image(cores, partitions, configs));
         let mut mesh = Mesh::new::<Message>(usize::from(cores) + 1).unwrap();
         let control = mesh.pop().unwrap();
         let topic = image.topic(TOPIC).unwrap();
@@ -54,7 +59,7 @@ impl TestCores {
         self.shards[core].clone()
     }
 
-    /// The partition that `core` owns.
+    /// The first partition that `core` owns.
     pub(crate) fn partition(&self, core: usize) -> Rc<Partition> {
         let topic = self.image.topic(TOPIC).unwrap();
         let partition = topic.partitions.iter().find(|partition| partition.core.index() == core).unwrap();
@@ -105,7 +110,7 @@ impl TestCores {
     }
 }
 
-fn image(cores: u16, configs: &[(&str, &str)]) -> MetadataImage {
+fn image(cores: u16, partitions: i32, configs: &[(&str, &str)]) -> MetadataImage {
     let node = NodeDescription {
         advertise: Advertise::PerCore,
         core_count: cores,
@@ -117,7 +122,7 @@ fn image(cores: u16, configs: &[(&str, &str)]) -> MetadataImage {
     let topic = TopicSpec {
         name: TOPIC.into(),
         id: TopicId([7; 16]),
-        partition_count: i32::from(cores),
+        partition_count: partitions,
         replication_factor: -1,
         configs: configs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
         ..TopicSpec::default()
