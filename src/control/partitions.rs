@@ -123,7 +123,8 @@ pub fn open(
     known: Known,
 ) -> Result<Opened, PartitionError> {
     let path = data_dir.join(partition_folder(&topic.name, partition.index));
-    if let Ok(Some(other)) = partition_metadata::read(&path)
+    let named = partition_metadata::read(&path);
+    if let Ok(Some(other)) = named
         && other != topic.id
     {
         // As Kafka: the records of another topic of this name are not this topic's, and not ours to remove.
@@ -131,9 +132,9 @@ pub fn open(
         tracing::warn!("{} belongs to a topic with id {other}, not {}: it is now {}", path.display(), topic.id, stray.display());
         directory::rename(&path, &stray).map_err(failed("set aside", &path))?;
     }
-    directory::create_all(&path).map_err(failed("create", &path))?;
-    let is_named = matches!(partition_metadata::read(&path), Ok(Some(id)) if id == topic.id);
+    let is_named = matches!(named, Ok(Some(id)) if id == topic.id);
     if !is_named {
+        directory::create_all(&path).map_err(failed("create", &path))?;
         partition_metadata::write(&path, topic.id).map_err(failed("write partition.metadata in", &path))?;
     }
     let config = Arc::new(log_config(&TopicConfig::resolve(broker, &topic.configs)));

@@ -19,6 +19,13 @@ pub struct Entry {
     pub bytes: u64,
 }
 
+/// A name in a directory, as [`Entry`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name {
+    pub name: String,
+    pub is_directory: bool,
+}
+
 /// Creates the directory and those above it; one that is there already is no error.
 pub fn create_all(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
@@ -51,10 +58,30 @@ pub fn list(path: &Path) -> io::Result<Vec<Entry>> {
         };
         let is_directory = metadata.is_dir();
         let bytes = if is_directory { 0 } else { metadata.len() };
-        entries.push(Entry { name: entry.file_name().to_string_lossy().into_owned(), is_directory, bytes });
+        entries.push(Entry { name: name_of(&entry), is_directory, bytes });
     }
     entries.sort();
     Ok(entries)
+}
+
+/// The same without the lengths, and so without a question about each file: the file system tells the kind with the name.
+pub fn list_names(path: &Path) -> io::Result<Vec<Name>> {
+    let name = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry?;
+        Ok(Name { name: name_of(&entry), is_directory: entry.file_type()?.is_dir() })
+    };
+    let mut names = fs::read_dir(path)?.map(name).collect::<io::Result<Vec<Name>>>()?;
+    names.sort();
+    Ok(names)
+}
+
+fn name_of(entry: &fs::DirEntry) -> String {
+    entry.file_name().to_string_lossy().into_owned()
+}
+
+/// The length of a file, which need not be open.
+pub fn file_bytes(path: &Path) -> io::Result<u64> {
+    Ok(fs::metadata(path)?.len())
 }
 
 /// Whether a file or directory of this name exists. An error other than `NotFound` is reported, not taken for a no.
@@ -208,6 +235,9 @@ mod tests {
         let file = Entry { name: "a".into(), is_directory: false, bytes: 5 };
         let folder = Entry { name: "b".into(), is_directory: true, bytes: 0 };
         assert_eq!(entries, [file, folder]);
+        let names = entries.into_iter().map(|Entry { name, is_directory, .. }| Name { name, is_directory }).collect::<Vec<_>>();
+        assert_eq!(list_names(directory.path()).unwrap(), names);
+        assert_eq!(file_bytes(&directory.path().join("a")).unwrap(), 5);
         rename(&directory.path().join("a"), &directory.path().join("z")).unwrap();
         assert!(exists(&directory.path().join("z")).unwrap());
         assert!(!exists(&directory.path().join("a")).unwrap());

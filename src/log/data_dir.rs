@@ -120,7 +120,7 @@ pub struct PartitionFolder {
 /// The host's.
 pub fn scan(data_directory: &Path) -> io::Result<DataDirectory> {
     let mut found = DataDirectory::default();
-    for entry in directory::list(data_directory)?.into_iter().filter(|entry| entry.is_directory) {
+    for entry in directory::list_names(data_directory)?.into_iter().filter(|entry| entry.is_directory) {
         let path = data_directory.join(&entry.name);
         match FolderName::parse(&entry.name) {
             FolderName::Partition(topic, partition) => found.partitions.push(PartitionFolder { topic, partition, path }),

@@ -127,7 +127,9 @@ impl Log {
     /// # Errors
     /// The host refuses to list, read, write or rename. Damage is not an error.
     pub fn open(partition: &Path, config: Arc<LogConfig>, context: OpenContext) -> Result<(Log, RecoveryReport), LogError> {
-        directory::create_all(partition).doing(partition, "create the directory")?;
+        if !directory::exists(partition).doing(partition, "look for the directory")? {
+            directory::create_all(partition).doing(partition, "create the directory")?;
+        }
         let report = RecoveryReport { directory: partition.to_owned(), ..RecoveryReport::default() };
         let cuttings = Cuttings { partition, now: context.now };
         let mut opening = Opening {

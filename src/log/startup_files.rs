@@ -30,52 +30,74 @@ pub(super) struct StartupFiles {
 /// The host's.
 pub(super) fn settle(partition: &Path, cuttings: &Cuttings<'_>) -> io::Result<StartupFiles> {
     let mut notes = Vec::new();
-    let entries = directory::list(partition)?;
-    for entry in entries.iter().filter(|entry| entry.name.ends_with(UNFINISHED_SNAPSHOT)) {
-        directory::remove_file(&partition.join(&entry.name))?;
+    let entries = directory::list_names(partition)?;
+    let mut names = segment_files_among(&entries);
+    // As a rule there is nothing to settle, and what was listed stands: a start does this for every partition.
+    if settle_unfinished(partition, &entries, &names, cuttings, &mut notes)? {
+        names = segment_files(partition)?;
     }
-    let names = segment_files_among(entries);
-    let smallest_cleaned = names.iter().filter(|(name, _)| name.marking == Marking::Cleaned).map(|(name, _)| name.offset).min();
-    for (name, _) in &names {
-        let unfinished_swap = name.marking == Marking::Swap && smallest_cleaned.is_some_and(|cleaned| name.offset >= cleaned);
-        if matches!(name.marking, Marking::Deleted | Marking::Cleaned) || unfinished_swap {
-            directory::remove_file(&partition.join(name.name()))?;
-        }
+    let mut logs = Vec::new();
+    for name in names.iter().filter(|name| name.kind == FileKind::Log) {
+        logs.push((name.offset, directory::file_bytes(&partition.join(name.name()))?));
     }
-    finish_swaps(partition, &mut notes)?;
-    settle_prepared(partition, cuttings, &mut notes)?;
-    let names = segment_files(partition)?;
-    let logs: Vec<(Offset, u64)> =
-        names.iter().filter(|(name, _)| name.kind == FileKind::Log).map(|(name, bytes)| (name.offset, *bytes)).collect();
-    for (name, _) in &names {
+    for name in &names {
         let belongs_to_log = matches!(name.kind, FileKind::OffsetIndex | FileKind::TimeIndex | FileKind::TransactionIndex);
         if belongs_to_log && logs.binary_search_by_key(&name.offset, |(offset, _)| *offset).is_err() {
             directory::remove_file(&partition.join(name.name()))?;
             notes.push(format!("removed {}: there is no log it belongs to", name.name()));
         }
     }
-    let snapshots = names.iter().filter(|(name, _)| name.kind == FileKind::ProducerSnapshot).map(|(name, _)| name.offset).collect();
+    let snapshots = names.iter().filter(|name| name.kind == FileKind::ProducerSnapshot).map(|name| name.offset).collect();
     Ok(StartupFiles { segments: logs, snapshots, notes })
 }
 
-/// All segment files with their sizes, ascending by offset.
-fn segment_files(partition: &Path) -> io::Result<Vec<(SegmentFileName, u64)>> {
-    Ok(segment_files_among(directory::list(partition)?))
+/// Deals with what a process left in the middle of something. Returns whether there was any of it.
+fn settle_unfinished(
+    partition: &Path,
+    entries: &[directory::Name],
+    names: &[SegmentFileName],
+    cuttings: &Cuttings<'_>,
+    notes: &mut Vec<String>,
+) -> io::Result<bool> {
+    let mut unfinished: Vec<String> =
+        entries.iter().filter(|entry| entry.name.ends_with(UNFINISHED_SNAPSHOT)).map(|entry| entry.name.clone()).collect();
+    let smallest_cleaned = names.iter().filter(|name| name.marking == Marking::Cleaned).map(|name| name.offset).min();
+    for name in names {
+        let unfinished_swap = name.marking == Marking::Swap && smallest_cleaned.is_some_and(|cleaned| name.offset >= cleaned);
+        if matches!(name.marking, Marking::Deleted | Marking::Cleaned) || unfinished_swap {
+            unfinished.push(name.name());
+        }
+    }
+    unfinished.iter().try_for_each(|name| directory::remove_file(&partition.join(name)))?;
+    let has_swaps = names.iter().any(|name| name.marking == Marking::Swap);
+    if has_swaps {
+        finish_swaps(partition, notes)?;
+    }
+    let has_prepared = entries.iter().any(|entry| entry.name == PREPARED_FILE);
+    if has_prepared {
+        settle_prepared(partition, cuttings, notes)?;
+    }
+    Ok(!unfinished.is_empty() || has_swaps || has_prepared)
 }
 
-fn segment_files_among(entries: Vec<directory::Entry>) -> Vec<(SegmentFileName, u64)> {
-    let files = entries.into_iter().filter(|entry| !entry.is_directory);
-    let mut names: Vec<_> = files.filter_map(|entry| Some((SegmentFileName::parse(&entry.name)?, entry.bytes))).collect();
+/// All segment files, ascending by offset.
+fn segment_files(partition: &Path) -> io::Result<Vec<SegmentFileName>> {
+    Ok(segment_files_among(&directory::list_names(partition)?))
+}
+
+fn segment_files_among(entries: &[directory::Name]) -> Vec<SegmentFileName> {
+    let files = entries.iter().filter(|entry| !entry.is_directory);
+    let mut names: Vec<_> = files.filter_map(|entry| SegmentFileName::parse(&entry.name)).collect();
     names.sort();
     names
 }
 
 fn finish_swaps(partition: &Path, notes: &mut Vec<String>) -> io::Result<()> {
     let names = segment_files(partition)?;
-    let swaps: Vec<SegmentFileName> = names.iter().map(|(name, _)| *name).filter(|name| name.marking == Marking::Swap).collect();
+    let swaps: Vec<SegmentFileName> = names.iter().copied().filter(|name| name.marking == Marking::Swap).collect();
     for log in swaps.iter().filter(|name| name.kind == FileKind::Log) {
         let end = end_offset_of(&partition.join(log.name()), log.offset)?;
-        for (covered, _) in &names {
+        for covered in &names {
             if covered.marking == Marking::Live
                 && covered.kind != FileKind::ProducerSnapshot
                 && (covered.offset == log.offset || covered.offset > log.offset && covered.offset < end)
@@ -105,9 +127,6 @@ fn end_offset_of(path: &Path, base_offset: Offset) -> io::Result<Offset> {
 
 fn settle_prepared(partition: &Path, cuttings: &Cuttings<'_>, notes: &mut Vec<String>) -> io::Result<()> {
     let path = partition.join(PREPARED_FILE);
-    if !directory::exists(&path)? {
-        return Ok(());
-    }
     let file = File::open_read(&path)?;
     let size = u32::try_from(file.size()?).unwrap_or(u32::MAX);
     if size == 0 {
