@@ -64,13 +64,18 @@ pub fn list(path: &Path) -> io::Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// The same without the lengths, and so without a question about each file: the file system tells the kind with the name.
+/// The same without the lengths, and so as a rule without a question about each file: the file system tells the kind with the name.
 pub fn list_names(path: &Path) -> io::Result<Vec<Name>> {
-    let name = |entry: io::Result<fs::DirEntry>| {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
         let entry = entry?;
-        Ok(Name { name: name_of(&entry), is_directory: entry.file_type()?.is_dir() })
-    };
-    let mut names = fs::read_dir(path)?.map(name).collect::<io::Result<Vec<Name>>>()?;
+        // Some file systems do not tell the kind, and then the file is asked after all.
+        match entry.file_type() {
+            Ok(kind) => names.push(Name { name: name_of(&entry), is_directory: kind.is_dir() }),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
     names.sort();
     Ok(names)
 }

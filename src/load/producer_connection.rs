@@ -188,6 +188,7 @@ impl<'a> Driver<'a> {
 
     fn schedule(&mut self, lane: usize, now_ns: u64) {
         if self.producer.cluster.leader(self.producer.partition_of_lane[lane]) != Some(self.broker) {
+            // It moved while answers were under way here, and until now its leader's connection could not send for it.
             if !self.producer.lanes.borrow()[lane].has_in_flight() {
                 self.producer.look_again();
             }

@@ -66,6 +66,8 @@ mod tests {
     use crate::shard::message::Message;
     use crate::shard::test_cores::TestCores;
 
+    const FLOOD_NS: u64 = 2_000_000_000;
+
     #[test]
     fn who_waits_for_the_ring_is_not_kept_waiting_by_many_partitions() {
         const TURNS: usize = 20;
@@ -90,8 +92,6 @@ mod tests {
             assert!(answers >= TURNS, "{answers} answers of the ring while {partitions} partitions were looked at");
         });
     }
-
-    const FLOOD_NS: u64 = 2_000_000_000;
 
     #[test]
     #[allow(clippy::disallowed_methods)] // another thread stands in for a core

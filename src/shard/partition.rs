@@ -200,7 +200,7 @@ impl Partition {
     }
 
     /// Announces an append.
-    pub fn await_write(self: Rc<Self>) -> AwaitedWrite {
+    pub fn announce_write(self: Rc<Self>) -> AwaitedWrite {
         self.awaited_writes.set(self.awaited_writes.get() + 1);
         AwaitedWrite(self)
     }

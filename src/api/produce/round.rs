@@ -97,7 +97,7 @@ impl Rounds {
             }
             _ => {
                 round.places.insert(partition.key, round.writes.len());
-                round.writes.push(Write { partition: partition.await_write(), acks_all, batches: vec![described], shares: vec![share] });
+                round.writes.push(Write { partition: partition.announce_write(), acks_all, batches: vec![described], shares: vec![share] });
             }
         }
     }
