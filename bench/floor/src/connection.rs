@@ -166,9 +166,9 @@ impl Connection {
     /// # Errors
     /// The host's.
     pub fn send(&mut self, log: &AppendFile, way: Way) -> io::Result<Turn> {
-        while let Some(next) = self.out.front_mut() {
+        while let [next, rest @ ..] = self.out.make_contiguous() {
             let moved = match next {
-                Out::Bytes { bytes, sent } => send(&self.stream, &bytes[*sent..], SendFlags::NOSIGNAL).map(|count| {
+                Out::Bytes { bytes, sent } => send(&self.stream, &bytes[*sent..], flags(rest)).map(|count| {
                     *sent += count;
                     *sent == bytes.len()
                 }),
@@ -191,6 +191,12 @@ impl Connection {
         }
         Ok(Turn::Done)
     }
+}
+
+/// A head goes into one packet with what follows it at once.
+fn flags(behind: &[Out]) -> SendFlags {
+    let more = if behind.is_empty() { SendFlags::empty() } else { SendFlags::MORE };
+    SendFlags::NOSIGNAL | more
 }
 
 /// Puts the answer into `out`, unless there is nothing yet and the client waits for it. Answers whether it did.
