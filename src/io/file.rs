@@ -5,7 +5,7 @@
 
 mod residency;
 
-pub use residency::misses_lately;
+pub use residency::{is_wary, misses_lately};
 
 use std::fs;
 use std::io::{self, ErrorKind, IoSlice};

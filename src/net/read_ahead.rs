@@ -7,7 +7,7 @@ use std::io;
 use super::traffic::{Traffic, add};
 use crate::base::limits::SPLICE_QUANTUM_BYTES;
 use crate::io::FileRange;
-use crate::io::file::misses_lately;
+use crate::io::file::{is_wary, misses_lately};
 use crate::io::glommio::{READ_AHEAD_BYTES, begin_read_ahead, read_ahead};
 
 /// How often a reader of cold data has what lies ahead of it looked at, however small its pieces are: with half a window still ahead.
@@ -35,7 +35,7 @@ impl<'a> ReadAhead<'a> {
         while self.ready < done + len {
             let from = self.ready.max(done);
             // As long as nothing is missing it is cheaper to ask for all of it at once.
-            let end = if misses_lately() { done + len } else { self.range.len.min(done + READ_AHEAD_BYTES) };
+            let end = if is_wary() { done + len } else { self.range.len.min(done + READ_AHEAD_BYTES) };
             if self.range.file.resident(self.range.position + from as u64, end - from)? {
                 self.got_ready(traffic, end, false);
             } else {

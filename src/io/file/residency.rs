@@ -16,7 +16,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{File, page_bytes};
-use crate::io::clock::monotonic_ns;
+use crate::io::clock::coarse_ms;
 use crate::io::features::{self, Feature};
 
 /// With a count of the pages, one probe for each window that the kernel reads ahead at least.
@@ -24,14 +24,16 @@ const PROBE_EVERY_WITH_COUNT: u64 = 128 * 1024;
 /// Without, the probes must find the holes too: one for the smallest step that read-ahead takes.
 const PROBE_EVERY_ALONE: u64 = 16 * 1024;
 
-/// For how long a page that was read without waiting counts as ready.
+/// For how long a page that was read without waiting counts as ready; by the coarse clock, as all of these, so up to a tick of the kernel longer.
 const SEEN_MS_MAX: u64 = 10;
 /// What is asked about at once for a reader who goes on where it ended a moment ago: several answers of 64 KiB.
 const STRETCH_BYTES: u64 = 256 * 1024;
 /// For how long that counts while the kernel is taking pages away from somebody.
 const WARY_STRETCH_MS_MAX: u64 = 1;
-/// For how long a thread asks closely after it has found something missing.
-const WARY_MS: u64 = 1000;
+/// For how long a thread asks closely after it has found something missing: what was being read then has come.
+const WARY_MS: u64 = 100;
+/// For how long something that was missing counts as a sign that somebody reads cold data.
+const LATELY_MS: u64 = 1000;
 /// Such places that a thread remembers: two for each of so many readers, if they do not take each other's places.
 const SEEN_PAGES_MAX: usize = 128;
 
@@ -70,8 +72,8 @@ struct Seen {
 }
 
 thread_local! {
-    /// Until when, in milliseconds of the monotonic clock, this thread asks closely.
-    pub(super) static WARY_UNTIL_MS: Cell<u64> = const { Cell::new(0) };
+    /// When, in milliseconds of the coarse clock, this thread last found something missing. 0: never.
+    pub(super) static LAST_MISS_MS: Cell<u64> = const { Cell::new(0) };
     static SEEN: [Cell<Seen>; SEEN_PAGES_MAX] = const { [const { Cell::new(Seen { file: 0, page: 0, last_page: 0, ms: 0 }) }; SEEN_PAGES_MAX] };
 }
 
@@ -85,17 +87,17 @@ impl File {
         if len == 0 {
             return Ok(true);
         }
-        let stretch_ms_max = if misses_lately() { WARY_STRETCH_MS_MAX } else { SEEN_MS_MAX };
+        let stretch_ms_max = if is_wary() { WARY_STRETCH_MS_MAX } else { SEEN_MS_MAX };
         if let Some(seen) = self.seen(position) {
             let last_page = (position + len as u64 - 1) / page_bytes();
-            let is_stretch = seen.last_page > seen.page && monotonic_ms() <= seen.ms + stretch_ms_max;
+            let is_stretch = seen.last_page > seen.page && coarse_ms() <= seen.ms + stretch_ms_max;
             if is_stretch && last_page <= seen.last_page {
                 remember(Seen { page: last_page, ..seen });
                 return Ok(true);
             }
             let stretch = self.stretch(position)?;
             if stretch > len && self.look(position, stretch)? {
-                remember(Seen { page: last_page, last_page: (position + stretch as u64 - 1) / page_bytes(), ms: monotonic_ms(), ..seen });
+                remember(Seen { page: last_page, last_page: (position + stretch as u64 - 1) / page_bytes(), ms: coarse_ms(), ..seen });
                 return Ok(true);
             }
         }
@@ -110,6 +112,8 @@ impl File {
     /// Says that all of a range was there a moment ago. If `cachestat` counts nothing of it, it does not see the pages of this file (those of overlayfs belong to another
     /// inode), and is not asked again.
     pub fn was_brought(&self, position: u64, len: usize) {
+        // The disk may have been slow, and what was asked for together with it may still be on its way.
+        be_wary();
         if len > 0 && self.count_pages(position, len).is_some_and(|counts| counts.cached == 0) {
             self.residency.cachestat_refused.store(true, Ordering::Relaxed);
         }
@@ -138,7 +142,7 @@ impl File {
         }
         let step = match counted {
             None => PROBE_EVERY_ALONE,
-            Some(_) if misses_lately() => PROBE_EVERY_WITH_COUNT,
+            Some(_) if is_wary() => PROBE_EVERY_WITH_COUNT,
             Some(_) => len as u64,
         };
         let last = position + len as u64 - 1;
@@ -163,7 +167,7 @@ impl File {
         let page = position / page_bytes();
         // What is known of the pages behind it is not forgotten for that.
         if self.seen(position).is_none_or(|seen| seen.last_page == page) {
-            remember(Seen { file: self.residency.id, page, last_page: page, ms: monotonic_ms() });
+            remember(Seen { file: self.residency.id, page, last_page: page, ms: coarse_ms() });
         }
     }
 
@@ -175,7 +179,7 @@ impl File {
     fn seen(&self, position: u64) -> Option<Seen> {
         let page = position / page_bytes();
         let seen = SEEN.with(|places| places[slot(self.residency.id, page)].get());
-        ((seen.file, seen.page) == (self.residency.id, page) && monotonic_ms() <= seen.ms + SEEN_MS_MAX).then_some(seen)
+        ((seen.file, seen.page) == (self.residency.id, page) && coarse_ms() <= seen.ms + SEEN_MS_MAX).then_some(seen)
     }
 
     fn has_cachestat(&self) -> bool {
@@ -203,9 +207,14 @@ impl File {
     }
 }
 
+/// Whether this thread asks closely, because something was missing a moment ago.
+pub fn is_wary() -> bool {
+    coarse_ms() < LAST_MISS_MS.get() + WARY_MS
+}
+
 /// Whether this thread has found something missing within the last second.
 pub fn misses_lately() -> bool {
-    monotonic_ms() < WARY_UNTIL_MS.get()
+    coarse_ms() < LAST_MISS_MS.get() + LATELY_MS
 }
 
 fn remember(seen: Seen) {
@@ -219,11 +228,7 @@ fn slot(file: u64, page: u64) -> usize {
 
 /// Something was missing.
 pub(super) fn be_wary() {
-    WARY_UNTIL_MS.set(monotonic_ms() + WARY_MS);
-}
-
-fn monotonic_ms() -> u64 {
-    monotonic_ns() / 1_000_000
+    LAST_MISS_MS.set(coarse_ms());
 }
 
 pub(super) fn pages_touched(position: u64, len: usize) -> u64 {

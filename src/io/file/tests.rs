@@ -1,8 +1,9 @@
 //! Tests of `file.rs`.
 
-use super::residency::{WARY_UNTIL_MS, pages_touched};
+use super::residency::{LAST_MISS_MS, pages_touched};
 use super::*;
 use crate::base::limits::WRITEBACK_CALL_BYTES_MAX;
+use crate::io::clock::coarse_ms;
 use crate::io::features::testing::without;
 
 const MIB: usize = 1024 * 1024;
@@ -197,7 +198,7 @@ fn a_reader_who_goes_on_is_answered_for_a_stretch() {
     }
     let read_two_pieces = || {
         file.read_exact_at(&mut vec![0; MIB], 0).unwrap();
-        WARY_UNTIL_MS.set(0);
+        LAST_MISS_MS.set(0);
         assert!(file.resident(0, PIECE).unwrap(), "asked about for itself");
         assert!(file.resident(PIECE as u64, PIECE).unwrap(), "a reader who goes on");
         file.dont_need(0, MIB as u64).unwrap();
@@ -210,7 +211,11 @@ fn a_reader_who_goes_on_is_answered_for_a_stretch() {
     assert!(is_told_from_memory, "nobody asks again within the moment");
     read_two_pieces();
     assert!(!file.resident(2 * PIECE as u64, MIB / 2).unwrap(), "beyond the stretch");
-    std::thread::sleep(Duration::from_millis(3));
+    // The coarse clock goes in steps of up to 10 ms.
+    let now = coarse_ms();
+    while coarse_ms() <= now + 1 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     assert!(!file.resident(2 * PIECE as u64, PIECE).unwrap(), "the moment is a short one once something is missing");
     read_two_pieces();
     std::thread::sleep(Duration::from_millis(30));
@@ -229,7 +234,7 @@ fn the_inside_of_a_range_is_probed_once_something_was_missing_anywhere() {
         })
     };
     // Of another test in this thread, perhaps.
-    WARY_UNTIL_MS.set(0);
+    LAST_MISS_MS.set(0);
     let is_counted = file.count_pages(0, MIB).is_some();
     assert_eq!(is_inside_probed(), !is_counted, "nothing was missing yet, but without a count holes must be found too");
     if make_cold(&other, MIB) {
