@@ -1,7 +1,7 @@
 //! One connection: reads requests, hands them over, sends the answers in order.
 //!
 //! The task of a connection, on its core. Each turn: hand over what has come, look at the mesh, send what is ready, then wait for whichever is first: bytes, the
-//! next answer, or the end. Invariants: nothing is read while answers cannot be written, or while there is no room for more of them; a passing
+//! next answer, or the end. The ring is what tells of bytes; a busy connection looks for them itself for a while. Invariants: nothing is read while answers cannot be written, or while there is no room for more of them; a passing
 //! receive buffer is let go before any wait; a muted connection reads nothing (KIP-219); a turn is bounded in bytes and requests; `Service::end_of_turn` ends every turn.
 
 use std::future::poll_fn;
@@ -14,7 +14,7 @@ use futures_lite::future;
 use super::connections::{Connections, Control, Stop};
 use super::inbox::{FrameError, Inbox};
 use super::outbox::{Front, Outbox};
-use super::sender::{SendError, Sender};
+use super::sender::{SendError, Sender, is_transient};
 use super::service::{ConnectionInfo, FrameTiming, Reply, Sent, Service};
 use super::traffic::add;
 use crate::base::limits::{CONNECTION_MUTED_MS_MAX, CONNECTION_TURN_BYTES_MAX, PIPELINED_REQUESTS_MAX};
@@ -25,6 +25,11 @@ use crate::io::glommio::{Socket, look_at_ring, mark_activity, sleep};
 const FRAMES_PER_CALL_MAX: usize = 64;
 /// How long a connection leaves a service alone that takes no more requests.
 const NO_ROOM_RETRY: Duration = Duration::from_millis(1);
+
+/// For how long connections of a core may go on by themselves before the ring is looked at again.
+const PAST_RING_NS_MAX: u64 = 100_000;
+/// A peer whose next request was not there by then is waited for by the ring so many times before it is looked for again.
+const BY_RING_AFTER_MISS: u32 = 2;
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -49,6 +54,7 @@ pub(super) async fn serve<S: Service>(core: &Connections<S>, socket: Socket, inf
         received_ns: 0,
         turn_bytes: 0,
         turn_requests: 0,
+        waits_by_ring: 0,
         muted_until_ns: 0,
     };
     let end = connection.run().await;
@@ -74,6 +80,8 @@ struct Connection<'a, S: Service> {
     /// What was read and handed over since this task last gave way.
     turn_bytes: usize,
     turn_requests: usize,
+    /// So many times more it waits by the ring without looking for the next request itself.
+    waits_by_ring: u32,
     /// Before this nothing is read. 0: not muted.
     muted_until_ns: u64,
 }
@@ -111,13 +119,17 @@ impl<S: Service> Connection<'_, S> {
             if self.takes_requests() && self.inbox.has_whole_frame() {
                 continue;
             }
-            self.control.activity.set_answer_awaited(!self.outbox.is_empty());
-            let event = self.next_event().await;
-            self.control.activity.set_answer_awaited(false);
+            let (event, is_by_ring) = match self.read_past_ring().await {
+                Some(read) => (read.map(Event::Received), false),
+                None => (self.next_event().await, true),
+            };
             match event {
                 Ok(Event::Received(0)) => return End::Peer(None),
                 Ok(Event::Received(bytes)) => {
                     self.received_ns = monotonic_ns();
+                    if is_by_ring {
+                        self.core.ring_seen_ns.set(self.received_ns);
+                    }
                     self.control.activity.moved(self.received_ns);
                     self.turn_bytes += bytes;
                     add(&self.core.traffic.bytes_received, bytes);
@@ -199,8 +211,44 @@ impl<S: Service> Connection<'_, S> {
         closed
     }
 
+    /// Lets the others of this core go first and then looks whether the next request is there. While a core is busy it is, and asking the ring for it would cost
+    /// as much as a small answer.
+    async fn read_past_ring(&mut self) -> Option<io::Result<usize>> {
+        if self.waits_by_ring > 0 {
+            self.waits_by_ring -= 1;
+            return None;
+        }
+        let is_answered = self.received_ns > 0 && self.outbox.is_empty() && self.inbox.expects_whole_frames();
+        if !is_answered || !self.takes_requests() || self.received_ns.saturating_sub(self.core.ring_seen_ns.get()) > PAST_RING_NS_MAX {
+            return None;
+        }
+        future::yield_now().await;
+        let socket = &self.socket;
+        let read = self.inbox.poll_read(&self.core.buffers, |space| match socket.try_read(space) {
+            Err(error) if is_transient(&error) => Poll::Pending,
+            result => Poll::Ready(result),
+        });
+        match read {
+            Poll::Ready(read) => {
+                add(&self.core.traffic.reads_past_ring, 1);
+                Some(read)
+            }
+            Poll::Pending => {
+                self.waits_by_ring = BY_RING_AFTER_MISS;
+                None
+            }
+        }
+    }
+
     /// Waits for bytes, for the answer at the front, or for the end.
     async fn next_event(&mut self) -> io::Result<Event> {
+        self.control.activity.set_answer_awaited(!self.outbox.is_empty());
+        let event = self.wait_by_ring().await;
+        self.control.activity.set_answer_awaited(false);
+        event
+    }
+
+    async fn wait_by_ring(&mut self) -> io::Result<Event> {
         let is_stopping = self.control.is_stopping();
         let takes_requests = self.takes_requests();
         let muted_ns = self.muted_ns();

@@ -51,6 +51,8 @@ pub struct Connections<S: Service> {
     /// Lists that are empty between turns, kept for their memory.
     pub(super) spare_replies: Cell<Vec<Reply>>,
     pub(super) spare_sent: Cell<Vec<Sent>>,
+    /// When a connection was last woken by the ring, which was looked at then.
+    pub(super) ring_seen_ns: Cell<u64>,
     open: RefCell<HashMap<u64, Rc<Control>>>,
     next_id: Cell<u64>,
     state: Cell<Stop>,
@@ -69,6 +71,7 @@ impl<S: Service> Connections<S> {
             traffic: Traffic::default(),
             spare_replies: Cell::default(),
             spare_sent: Cell::default(),
+            ring_seen_ns: Cell::new(0),
             open: RefCell::default(),
             next_id: Cell::new(0),
             state: Cell::new(Stop::No),

@@ -128,6 +128,11 @@ impl Inbox {
         matches!(self.whole_frames(1), Ok(Some(_)))
     }
 
+    /// Whether the next read will find a whole frame, if it finds any: nothing of one has come, and none is expected that comes in many pieces.
+    pub(super) fn expects_whole_frames(&self) -> bool {
+        self.held.is_none() && self.expected == 0
+    }
+
     /// The frames that took `bytes` were handed over.
     pub(super) fn consume(&mut self, bytes: usize) {
         let Some(held) = &mut self.held else { return };

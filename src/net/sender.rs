@@ -258,7 +258,7 @@ fn whole(bytes: usize, range: &FileRange) -> Result<usize, SendError> {
     range.some_of(bytes).map_err(SendError::File)
 }
 
-fn is_transient(error: &io::Error) -> bool {
+pub(super) fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 

@@ -22,6 +22,8 @@ crate::base::counters! {
         /// Whole requests.
         requests,
         bytes_received,
+        /// Times that a connection found its next request by itself, without asking the ring for it.
+        reads_past_ring,
         bytes_sent,
         /// Answers sent whole.
         answers,

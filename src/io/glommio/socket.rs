@@ -62,6 +62,15 @@ impl Socket {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 
+    /// Reads what is there now (recv(2)), past a poll that the ring may have for this socket: whoever waits by that finds nothing, and polls anew.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is; the peer's reset.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        // SAFETY: `buffer` is live and writable for its length; the descriptor is open.
+        transferred(unsafe { libc::recv(self.stream.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) })
+    }
+
     /// Reads into `buffer`, waiting for the peer.
     pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         poll_fn(|context| self.poll_read(context, buffer)).await

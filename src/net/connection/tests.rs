@@ -662,3 +662,34 @@ fn answers_go_out_while_the_service_takes_no_requests() {
     let count = broker.stop();
     assert_eq!((count("requests"), count("answers")), (2, 2));
 }
+
+/// The requests of a busy peer are there before the ring has told of them. Timers and other connections, which only the ring tells of, wait no longer for that.
+#[test]
+fn a_busy_core_reads_past_its_ring_and_still_looks_at_it() {
+    let broker = start(Setup::default());
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let mut stream = broker.connect();
+            let is_over = &is_over;
+            scope.spawn(move || {
+                // More than one read takes.
+                let burst = request(b'e', &[], 1000).repeat(200);
+                while !is_over.load(Ordering::Relaxed) {
+                    stream.write_all(&burst).unwrap();
+                    (0..200).for_each(|_| drop(receive(&mut stream)));
+                }
+            });
+        }
+        let late: Vec<_> = (0..20)
+            .map(|_| {
+                let mut stream = broker.connect();
+                stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                stream.write_all(&request(b'l', &[5], 0)).and_then(|()| stream.read_exact(&mut [0; 9]))
+            })
+            .collect();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(late.iter().all(Result::is_ok), "{late:?}");
+    });
+    assert!(broker.stop()("reads_past_ring") > 0);
+}
