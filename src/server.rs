@@ -1,7 +1,7 @@
 //! Assembly: one executor per core, the control thread, and what happens between SIGTERM and the last byte on disk.
 //!
 //! `run` is called on the main thread, which becomes the control thread. Invariants: requests are accepted only when every core can
-//! answer for every partition; the clean-shutdown marker is written last, and only if every log was closed cleanly.
+//! answer for every partition, or knows that its log is on its way; the clean-shutdown marker is written last, and only if every log was closed cleanly.
 
 mod banner;
 mod report;
@@ -32,6 +32,7 @@ use crate::io::{Mesh, MeshEnd, Transfer, clock, entropy, process_limits};
 use crate::net::connections::{ConnectionOptions, Connections};
 use crate::shard::histograms::Stage;
 use crate::shard::message::Message;
+use crate::shard::partition::PartitionKey;
 use crate::shard::{OpenedPartition, Shard, StoppedCore};
 
 /// How long answers that are under way may take once the broker stops.
@@ -64,13 +65,13 @@ pub fn run(settings: &Settings) -> Result<(), ServerError> {
     let begun_ns = clock::monotonic_ns();
     let reserved = reserve_ports(settings)?;
     let ports = ports_of(settings, &reserved);
-    let Started { lock, image, opened, summary } = start::start(&start_options(settings, &ports))?;
+    let Started { lock, image, opened, left, summary } = start::start(&start_options(settings, &ports))?;
     let image = Arc::new(image);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(HELPERS_MAX).build()?;
     // Before anybody is told that the broker is ready: a SIGTERM that comes at once must find somebody who obeys it.
     let signals = runtime.block_on(async { Signals::new() })?;
     let checkpoints = Rc::new(Checkpoints::new(summary.unopened.clone()));
-    let (threads, control_end) = start_cores(settings, reserved, &image, opened)?;
+    let (threads, control_end) = start_cores(settings, reserved, &image, opened, &left.keys())?;
     banner::print(settings, &ports, &image, &summary, clock::monotonic_ns() - begun_ns);
 
     runtime.block_on(async {
@@ -80,6 +81,7 @@ pub fn run(settings: &Settings) -> Result<(), ServerError> {
             checkpoints: checkpoints.clone(),
             broker_config: settings.broker.clone(),
             image: MetadataImage::clone(&image),
+            left,
             signals,
         };
         thread::run(control, report::Reports::new(settings.histograms_dir.clone())).await
@@ -146,6 +148,7 @@ fn start_cores(
     reserved: Vec<ReservedPort>,
     image: &Arc<MetadataImage>,
     opened: Vec<Vec<OpenedPartition>>,
+    unopened: &Arc<[PartitionKey]>,
 ) -> Result<RunningCores, ServerError> {
     let cores = settings.core_count();
     let mut mesh = Mesh::new::<Message>(usize::from(cores) + 1)?;
@@ -157,6 +160,7 @@ fn start_cores(
             core: CoreId(core),
             mesh,
             opened,
+            unopened: unopened.clone(),
             image: image.clone(),
             broker_config: settings.broker.of_broker(&image.broker_configs, image.broker_of_core(CoreId(core))),
             port,
@@ -193,6 +197,8 @@ struct CoreSeed {
     core: CoreId,
     mesh: MeshEnd<Message>,
     opened: Vec<OpenedPartition>,
+    /// Those of the node that are opened later.
+    unopened: Arc<[PartitionKey]>,
     image: Arc<MetadataImage>,
     broker_config: BrokerConfig,
     port: ReservedPort,
@@ -209,6 +215,7 @@ async fn serve_core(seed: CoreSeed) -> StoppedCore {
         idle_max: seed.broker_config.connections_idle_ms_max.map(|ms| Duration::from_millis(ms as u64)),
     };
     let shard = Shard::new(seed.core, seed.mesh, seed.image, seed.broker_config, seed.opened);
+    shard.hold_unopened(&seed.unopened);
     let connections = Connections::new(Rc::new(Api::new(shard.clone())), options);
     let stalled = shard.clone();
     on_stall(move |late_ns| stalled.histograms.record(Stage::ExecutorStall, late_ns));

@@ -37,6 +37,7 @@ type Extents = BTreeMap<(TopicName, PartitionIndex), LogExtent>;
 
 /// The partitions of the broker that the client has connected to.
 async fn extents(shard: &Rc<Shard>) -> Extents {
+    shard.all_opened().await;
     let image = shard.image();
     let cores = match image.advertise {
         Advertise::PerCore => shard.core.0..shard.core.0 + 1,

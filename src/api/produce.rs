@@ -148,8 +148,8 @@ impl<'a> ProduceTurn<'a> {
             Ok(found) => found,
             Err(error) => return Some(PartitionAnswer::refused(error)),
         };
-        let is_moving = shard.is_moving(key);
-        let here = match core == shard.core && !is_moving {
+        let is_on_its_way = shard.is_on_its_way(key);
+        let here = match core == shard.core && !is_on_its_way {
             true => match shard.partition(key) {
                 Some(here) => Some(here),
                 None => return Some(PartitionAnswer::refused(shard.why_missing(key))),
@@ -165,7 +165,7 @@ impl<'a> ProduceTurn<'a> {
         }
         let acks_all = current.acks_all;
         match checked {
-            Ok(Checked::Batch(batch)) if is_moving => {
+            Ok(Checked::Batch(batch)) if is_on_its_way => {
                 let batches = OwnedBatches::copy(&[batch]);
                 Some(PartitionAnswer::Waiting(Waiting::Beside(Box::pin(append_where_it_is(shard.clone(), key, batches, acks_all)))))
             }

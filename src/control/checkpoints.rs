@@ -46,6 +46,11 @@ impl Checkpoints {
         self.unopened.borrow().clone()
     }
 
+    /// One more that could not be opened.
+    pub(super) fn keep_lines_of(&self, unopened: Unopened) {
+        self.unopened.borrow_mut().push(unopened);
+    }
+
     /// The topic is deleted: its lines go with it.
     pub(super) fn forget(&self, topic: TopicId) {
         self.unopened.borrow_mut().retain(|unopened| unopened.topic_id != topic);

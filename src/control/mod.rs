@@ -11,6 +11,7 @@ pub mod cores;
 mod helpers;
 mod log_dir;
 mod moves;
+pub mod opening;
 mod outage;
 pub mod partitions;
 pub mod signals;

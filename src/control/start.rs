@@ -1,6 +1,6 @@
 //! From a data directory to opened logs: lock, identity, stored image, topics found beside it, recovery.
 //!
-//! Runs before any core does; blocking, with the logs opened on several threads. Invariants: nothing is read or written before the
+//! Runs before any core does; blocking, with the logs opened on several threads. After a clean stop, logs beyond a few dozen are left to `opening`. Invariants: nothing is read or written before the
 //! directory is locked; the clean-shutdown marker is gone from the disk before the first log is opened, so a crash from then on is
 //! seen as one.
 
@@ -8,18 +8,19 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
 
 use super::checkpoints::{self, Lines, Unopened};
-use super::partitions::{self, Known, PartitionError};
+use super::opening::{LeftToOpen, Opened, Opener, Wanted};
+use super::partitions::{self, PartitionError};
 use super::store::{self, StoreError};
-use crate::base::{CoreId, LeaderEpoch, PartitionIndex, ProducerId, TopicId};
+use crate::base::{LeaderEpoch, ProducerId, TopicId};
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::controller::{self, AdoptedPartition, AdoptedTopic, Command, NodeDescription, Refusal};
-use crate::cluster::image::{Configs, DirectoryId, MetadataImage, NodeId, OFFSETS_TOPIC, TopicImage};
+use crate::cluster::image::{Configs, DirectoryId, MetadataImage, NodeId, OFFSETS_TOPIC};
 use crate::cluster::store_format;
 use crate::io::directory::Lock;
 use crate::io::thread::on_threads_with_ticks;
@@ -35,6 +36,8 @@ const PRODUCER_IDS_PER_MS: i64 = 1000;
 
 /// Who gives one of these has said what may be deleted.
 const RETENTION_SETTINGS: [&str; 4] = ["log.retention.bytes", "log.retention.hours", "log.retention.minutes", "log.retention.ms"];
+/// Logs that are opened before the first request, if more than these can wait: a few milliseconds.
+const LOGS_BEFORE_REQUESTS_MAX: usize = 32;
 /// How often a long recovery says how far it is.
 const PROGRESS_PERIOD: Duration = Duration::from_secs(2);
 
@@ -55,7 +58,15 @@ pub struct Started {
     pub image: MetadataImage,
     /// By core.
     pub opened: Vec<Vec<OpenedPartition>>,
+    pub left: LeftToOpen,
     pub summary: RecoverySummary,
+}
+
+/// What was opened before the first request.
+struct OpenLogs {
+    by_core: Vec<Vec<OpenedPartition>>,
+    summary: RecoverySummary,
+    behind: Vec<Wanted>,
 }
 
 /// What opening all logs came to.
@@ -63,6 +74,8 @@ pub struct Started {
 pub struct RecoverySummary {
     pub clean: bool,
     pub partitions: usize,
+    /// Those of them that are opened behind the first request.
+    pub behind: usize,
     pub log_bytes_read: u64,
     pub duration_ms: u64,
     /// One sentence for each partition that an operator should hear about.
@@ -135,14 +148,22 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
     store::write(data_dir, &image)?;
 
     let started_ns = clock::monotonic_ns();
-    let (opened, mut summary) = open_all(options, &image, clean)?;
+    let opener = Opener {
+        data_dir: data_dir.clone(),
+        broker_config: options.broker_config.clone(),
+        clean,
+        lines: Lines::read(data_dir),
+        bytes_checked: Arc::default(),
+        logs_open: AtomicUsize::new(0),
+    };
+    let OpenLogs { by_core: opened, mut summary, behind } = open_logs(options, &image, &opener)?;
     if !clean {
         checkpoint_recovered(data_dir, &image, &opened, &summary.unopened);
     }
     summary.duration_ms = (clock::monotonic_ns() - started_ns) / 1_000_000;
     summary.adopted = adopted_names;
     summary.adopted_are_kept = was_damaged || !chose_retention;
-    Ok(Started { lock, image, opened, summary })
+    Ok(Started { lock, image, opened, left: LeftToOpen { opener, wanted: behind }, summary })
 }
 
 /// The metadata store, as far as it can be read.
@@ -254,51 +275,25 @@ fn unknown_topics(image: &MetadataImage, found: Vec<PartitionFolder>) -> Vec<Ado
     topics.into_values().collect()
 }
 
-/// One partition's log with what opening it came to, or why it stays closed.
-type Opened = Result<(CoreId, partitions::Opened), Box<Unopened>>;
-
-/// Opens every partition's log, on `options.threads` threads. One that cannot be opened stays offline alone.
+/// Opens the logs that the first request must find, on `options.threads` threads: all of them, but for many after a clean stop.
 ///
 /// # Errors
 /// What was made or recovered cannot be made durable.
-fn open_all(
-    options: &StartOptions,
-    image: &MetadataImage,
-    clean: bool,
-) -> Result<(Vec<Vec<OpenedPartition>>, RecoverySummary), StartError> {
-    let wanted: Vec<(Arc<TopicImage>, PartitionIndex)> =
-        image.topics().flat_map(|topic| topic.partitions.iter().map(|partition| (topic.clone(), partition.index))).collect();
-    let lines = Lines::read(&options.data_dir);
-    let (bytes_checked, logs_open) = (Arc::new(AtomicU64::new(0)), AtomicUsize::new(0));
-    let open_one = |(topic, index): (Arc<TopicImage>, PartitionIndex)| -> Opened {
-        let checkpoint = lines.of(&topic.name, index);
-        let known = Known {
-            clean,
-            recovery_point: checkpoint.recovery_point,
-            log_start_offset: checkpoint.log_start_offset,
-            first_dirty_offset: checkpoint.first_dirty_offset,
-            progress: Some(bytes_checked.clone()),
-        };
-        let partition = topic.partition(index).expect("taken from this topic");
-        let opened = partitions::open(&options.data_dir, &options.broker_config, &topic, partition, known);
-        logs_open.fetch_add(1, Ordering::Relaxed);
-        opened.map(|opened| (partition.core, opened)).map_err(|error| {
-            let why = format!("{}-{index} stays offline: {error}", topic.name);
-            Box::new(Unopened { topic_id: topic.id, checkpoint, why })
-        })
-    };
+fn open_logs(options: &StartOptions, image: &MetadataImage, opener: &Opener) -> Result<OpenLogs, StartError> {
+    let (wanted, behind) = wanted_before_and_behind(image, opener.clean);
     let show_progress = || {
-        let (bytes, logs) = (bytes_checked.load(Ordering::Relaxed), logs_open.load(Ordering::Relaxed));
+        let (bytes, logs) = (opener.bytes_checked.load(Ordering::Relaxed), opener.logs_open.load(Ordering::Relaxed));
         tracing::info!("recovering: {logs} of {} partitions open, {} MiB of log checked", wanted.len(), bytes >> 20);
     };
     // Neighbours are dealt out to different threads, because a topic's partitions tend to be of one size.
     let threads = options.threads.clamp(1, wanted.len().max(1));
     let shares: Vec<Vec<_>> = (0..threads).map(|thread| wanted.iter().skip(thread).step_by(threads).cloned().collect()).collect();
-    let open_share = |share: Vec<_>| share.into_iter().map(&open_one).collect::<Vec<Opened>>();
+    let open_share = |share: Vec<_>| share.iter().map(|wanted| opener.open(wanted)).collect::<Vec<Opened>>();
     let results = on_threads_with_ticks(shares, open_share, PROGRESS_PERIOD, show_progress);
 
     let mut by_core: Vec<Vec<OpenedPartition>> = (0..image.core_count).map(|_| Vec::new()).collect();
-    let mut summary = RecoverySummary { clean, partitions: wanted.len(), ..RecoverySummary::default() };
+    let partitions = wanted.len() + behind.len();
+    let mut summary = RecoverySummary { clean: opener.clean, partitions, behind: behind.len(), ..RecoverySummary::default() };
     let mut unsynced = Vec::new();
     for opened in results.into_iter().flatten() {
         match opened {
@@ -314,5 +309,16 @@ fn open_all(
         }
     }
     partitions::make_durable(&options.data_dir, &unsynced)?;
-    Ok((by_core, summary))
+    Ok(OpenLogs { by_core, summary, behind })
+}
+
+/// After a clean stop a log is open in a fraction of a millisecond, so those of many partitions can wait for the first requests: but for those that hold
+/// the groups, which nobody asks for by name.
+fn wanted_before_and_behind(image: &MetadataImage, clean: bool) -> (Vec<Wanted>, Vec<Wanted>) {
+    let all = image.topics().flat_map(|topic| topic.partitions.iter().map(|partition| (topic.clone(), partition.index)));
+    let (mut before, others): (Vec<Wanted>, Vec<Wanted>) = all.partition(|(topic, _)| topic.name.as_str() == OFFSETS_TOPIC);
+    let room = if clean { LOGS_BEFORE_REQUESTS_MAX.saturating_sub(before.len()) } else { others.len() };
+    let mut others = others.into_iter();
+    before.extend(others.by_ref().take(room));
+    (before, others.collect())
 }

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -18,6 +19,7 @@ use super::cleaner::Cleaner;
 use super::cores::Cores;
 use super::helpers::{Helpers, LOG_DIR_ORDER, Work};
 use super::log_dir;
+use super::opening::{LeftToOpen, Opening};
 use super::signals::{Signal, Signals};
 use crate::base::ErrorCode;
 use crate::base::limits::CHANGES_WAITING_MAX;
@@ -41,26 +43,34 @@ pub struct Control {
     pub checkpoints: Rc<Checkpoints>,
     pub broker_config: BrokerConfig,
     pub image: MetadataImage,
+    pub left: LeftToOpen,
     pub signals: Signals,
 }
 
 /// Runs until a signal ends it and every core has given its connections up.
 ///
 /// # Errors
-/// The host refuses the loop's own wake-up.
+/// The host refuses the loop's own wake-up, or a thread.
 pub async fn run(control: Control, reports: impl Reports) -> std::io::Result<()> {
-    let Control { cores, data_dir, checkpoints, broker_config, image, mut signals } = control;
+    let Control { cores, data_dir, checkpoints, broker_config, image, left, mut signals } = control;
     let (change_sender, change_receiver) = unbounded_channel();
     let checkpoint_every = Duration::from_millis(broker_config.recovery_point_checkpoint_ms.max(1) as u64);
     let waiting = Rc::new(Cell::new(0));
     let queue = Queue { waiting: waiting.clone(), finished: change_sender.downgrade() };
     let cleaner = Cleaner::new(cores.clone(), checkpoints.clone(), data_dir.clone());
+    let opening = Opening::new(left, Arc::new(image.clone()), cores.clone(), checkpoints.clone())?;
     let changes = Changes::new(cores.clone(), checkpoints.clone(), cleaner.clone(), data_dir.clone(), broker_config, image, queue);
     let directory = DataDirectory { path: data_dir.clone(), checkpoints: checkpoints.clone() };
     let tasks = LocalSet::new();
     // Ends with the tasks: its thread is told to stop by the cores, which give their logs up first.
     tasks.spawn_local(cleaner.run());
-    let changing = tasks.spawn_local(changes.run(change_receiver));
+    let changing = {
+        let opened = opening.clone().run();
+        tasks.spawn_local(async move {
+            opened.await;
+            changes.run(change_receiver).await;
+        })
+    };
     let looping = async {
         let mut helpers = Helpers::new();
         let mut checkpoint = interval(checkpoint_every);
@@ -71,14 +81,19 @@ pub async fn run(control: Control, reports: impl Reports) -> std::io::Result<()>
             tokio::select! {
                 waited = cores.wait() => {
                     waited?;
-                    receive(&cores, &mut helpers, (&change_sender, &waiting), &mut running, &directory);
+                    receive(&cores, &mut helpers, (&change_sender, &waiting), &mut running, &directory, &opening);
                 }
                 done = helpers.next_done() => cores.send(done.reply.core, done.reply.message(done.answer)),
                 _ = checkpoint.tick() => {
                     let (checkpoints, cores, data_dir) = (checkpoints.clone(), cores.clone(), data_dir.clone());
                     spawn_local(async move { checkpoints.write_all(&cores, &data_dir).await });
                 }
-                signal = signals.next() => obey(signal, &cores, &change_sender, &mut signals, &reports),
+                signal = signals.next() => {
+                    if matches!(signal, Signal::Stop) {
+                        opening.open_all_now();
+                    }
+                    obey(signal, &cores, &change_sender, &mut signals, &reports);
+                }
             }
         }
         Ok(())
@@ -165,8 +180,9 @@ fn receive(
     (changes, waiting): (&UnboundedSender<Told>, &Cell<usize>),
     running: &mut Running,
     directory: &DataDirectory,
+    opening: &Rc<Opening>,
 ) {
-    cores.drain(|_from, message| match message {
+    let mut receive_one = |message| match message {
         Message::Control(ControlRequest::Change { reply, .. }) if waiting.get() == CHANGES_WAITING_MAX => {
             let message = format!("{CHANGES_WAITING_MAX} changes of the metadata wait already; ask again in a while");
             let refused: Result<Answer, Refusal> = Err(Refusal::new(ErrorCode::RequestTimedOut, message));
@@ -180,9 +196,22 @@ fn receive(
         Message::Control(ControlRequest::Offload { order, work, reply }) => helpers.give(Work { order, run: work, reply }),
         Message::Control(ControlRequest::CheckpointLogStarts { reply }) => directory.write_log_starts(cores, reply),
         Message::Control(ControlRequest::DescribeLogDir { reply }) => helpers.give(directory.look(reply)),
+        Message::Control(ControlRequest::OpenNow(key)) => opening.open_now(key),
         Message::Control(ControlRequest::Answered { question, answer }) => cores.answered(question, answer),
         Message::Control(ControlRequest::ConnectionsClosed) => running.connections_closed(cores),
         Message::Control(ControlRequest::Stopped) => running.cores -= 1,
         Message::Run(_) => unreachable!("work for cores goes to cores"),
+    };
+    cores.drain(|_from, message| {
+        if needs_all_logs(&message) {
+            opening.open_all_now();
+        }
+        receive_one(message);
     });
+}
+
+/// Whether this waits until every log is open.
+fn needs_all_logs(message: &Message) -> bool {
+    use ControlRequest::{Change, CheckpointLogStarts, DescribeLogDir};
+    matches!(message, Message::Control(Change { .. } | CheckpointLogStarts { .. } | DescribeLogDir { .. }))
 }

@@ -41,8 +41,14 @@ pub(super) fn print(settings: &Settings, ports: &[u16], image: &MetadataImage, s
 }
 
 fn recovered(summary: &RecoverySummary) -> String {
-    let RecoverySummary { partitions, duration_ms, log_bytes_read, .. } = summary;
+    let RecoverySummary { partitions, behind, duration_ms, log_bytes_read, .. } = summary;
     match (partitions, summary.clean) {
+        (_, true) if *behind > 0 => {
+            let before = partitions - behind;
+            format!(
+                "{before} of {partitions} opened in {duration_ms} ms after a clean stop, {log_bytes_read} bytes of log read; the others behind the first request"
+            )
+        }
         (0, _) => "none yet".into(),
         (_, true) => format!("{partitions} opened in {duration_ms} ms after a clean stop, {log_bytes_read} bytes of log read"),
         (_, false) => format!("{partitions} recovered in {duration_ms} ms after an unclean stop, {log_bytes_read} bytes of log checked"),

@@ -11,6 +11,7 @@ use crate::base::CoreId;
 use crate::cluster::controller::Command;
 use crate::shard::Shard;
 use crate::shard::calls::CallId;
+use crate::shard::partition::PartitionKey;
 
 /// An answer on its way to the core that asked; the asker knows its type.
 pub type Answer = Box<dyn Any + Send>;
@@ -59,6 +60,8 @@ pub enum ControlRequest {
     CheckpointLogStarts { reply: ReplyTo },
     /// Look at the data directory. The answer is a `Result<LogDir, ErrorCode>`.
     DescribeLogDir { reply: ReplyTo },
+    /// Somebody waits for a partition that is not open yet.
+    OpenNow(PartitionKey),
     /// The answer to a question of the control thread.
     Answered { question: u64, answer: Answer },
     /// The core has closed its connections: it asks other cores for nothing more, and still answers them.

@@ -140,7 +140,7 @@ impl Shard {
     pub fn why_missing(&self, key: PartitionKey) -> ErrorCode {
         let image = self.image();
         let partition = image.topic_by_id(key.topic_id).and_then(|topic| topic.partition(key.index));
-        let should_be_here = partition.is_some_and(|partition| partition.core == self.core) && !self.is_moving(key);
+        let should_be_here = partition.is_some_and(|partition| partition.core == self.core) && !self.is_on_its_way(key);
         match should_be_here && !self.is_stopping() {
             true => ErrorCode::KafkaStorageError,
             false => ErrorCode::NotLeaderOrFollower,

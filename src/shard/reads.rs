@@ -33,7 +33,7 @@ impl Shard {
             if read.core != self.core {
                 return None;
             }
-            if self.is_moving(read.request.key) {
+            if self.is_on_its_way(read.request.key) {
                 return None;
             }
             let Some(partition) = self.partition(read.request.key) else {

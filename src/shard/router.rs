@@ -12,6 +12,7 @@ use crate::io::clock;
 use crate::shard::calls::Call;
 use crate::shard::histograms::Stage;
 use crate::shard::message::{self, ControlRequest, CoreWork, LogDir, Message, ReplyTo};
+use crate::shard::partition::PartitionKey;
 use crate::shard::{Shard, counters};
 
 /// A question to another core: where its answer goes, and since when it is awaited.
@@ -99,6 +100,11 @@ impl Shard {
         let call = self.calls.open();
         self.to_control(ControlRequest::CheckpointLogStarts { reply: ReplyTo { core: self.core, call: call.id } });
         call
+    }
+
+    /// Has a partition opened that somebody waits for.
+    pub(super) fn open_now(&self, key: PartitionKey) {
+        self.to_control(ControlRequest::OpenNow(key));
     }
 
     /// The data directory and the room that is left for it.
