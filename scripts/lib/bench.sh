@@ -46,3 +46,16 @@ bench_kafka_jars() {
     compgen -G "$jars/kafka_*.jar" > /dev/null || bench_fail "there is no Apache Kafka in $jars: it should hold kafka_2.13-*.jar and what that needs"
     KAFKA_ARGUMENTS=(--kafka-jars "$jars")
 }
+
+# Sets IGGY_ARGUMENTS: where Apache Iggy's programs are, or nothing if it is left out.
+bench_iggy() {
+    local program
+    IGGY_ARGUMENTS=()
+    if [ -z "${BENCH_IGGY:-}" ]; then
+        return
+    fi
+    for program in iggy-server iggy-bench; do
+        [ -x "$BENCH_IGGY/$program" ] || bench_fail "there is no $program in $BENCH_IGGY: docs/measurements.md says how to build it"
+    done
+    IGGY_ARGUMENTS=(--iggy "$BENCH_IGGY")
+}

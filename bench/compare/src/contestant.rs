@@ -8,7 +8,7 @@ use std::process::Command;
 use serde::Serialize;
 
 use crate::server::{Host, run};
-use crate::work::TOPIC;
+use crate::work::{GIB, TOPIC};
 
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -23,8 +23,12 @@ pub enum Contestant {
     /// With `--fetch-transfer copy`.
     PagewireCopy,
     Kafka,
+    /// Speaks a protocol of its own, so only its own tool drives it.
+    Iggy,
 }
 
+/// The floor deletes nothing: minutes of writes go over what it wrote before. No other row writes so much.
+const FLOOR_FILE_BYTES_MAX: u64 = 24 * GIB;
 const KAFKA_CLUSTER_ID: &str = "cGFnZXdpcmUtY29tcGFyZQ";
 /// The options of Kafka's own start script.
 const KAFKA_JVM_OPTIONS: &[&str] = &[
@@ -47,10 +51,20 @@ impl Contestant {
             Contestant::Pagewire => "pagewire",
             Contestant::PagewireCopy => "pagewire-copy",
             Contestant::Kafka => "apache-kafka",
+            Contestant::Iggy => "apache-iggy",
         }
     }
 
-    /// Brokers make topics; the floor has one from its start.
+    /// Whether the host has its programs.
+    pub fn is_here(self, host: &Host) -> bool {
+        match self {
+            Contestant::Kafka => host.kafka_jars.is_some(),
+            Contestant::Iggy => host.iggy.is_some(),
+            _ => true,
+        }
+    }
+
+    /// Brokers make topics when they are asked in Kafka's protocol; the floor has one from its start.
     pub fn is_broker(self) -> bool {
         matches!(self, Contestant::Pagewire | Contestant::PagewireCopy | Contestant::Kafka)
     }
@@ -82,6 +96,7 @@ impl Contestant {
                 command.args(KAFKA_JVM_OPTIONS).args(["-cp", &kafka_class_path(host), "kafka.Kafka"]).arg(kafka_settings(directory));
                 command
             }
+            Contestant::Iggy => iggy(host, directory),
         }
     }
 }
@@ -102,6 +117,7 @@ fn floor(host: &Host, directory: &Path, way: &str) -> Command {
     let address = SocketAddr::from(([127, 0, 0, 1], host.port));
     let mut command = Command::new(host.programs.join("pagewire-floor"));
     command.args(["--listen", &address.to_string(), "--topic", TOPIC, "--way", way, "--file"]).arg(directory.join("log"));
+    command.args(["--file-bytes-max", &FLOOR_FILE_BYTES_MAX.to_string()]);
     command
 }
 
@@ -109,6 +125,17 @@ fn pagewire(host: &Host, directory: &Path, transfer: &str) -> Command {
     let mut command = Command::new(host.programs.join("pagewire"));
     command.args(["serve", "--cores", &host.processor.to_string(), "--fetch-transfer", transfer]);
     command.args(["--listen", &format!("127.0.0.1:{}", host.port), "--data-dir"]).arg(directory.join("pagewire"));
+    command
+}
+
+/// One shard on the servers' processor, TCP alone, and else the configuration that it brings.
+fn iggy(host: &Host, directory: &Path) -> Command {
+    let mut command = Command::new(host.iggy("iggy-server"));
+    command.arg("--with-default-root-credentials");
+    command.env("IGGY_TCP_ADDRESS", SocketAddr::from(([127, 0, 0, 1], host.port)).to_string());
+    command.env("IGGY_SYSTEM_SHARDING_CPU_ALLOCATION", format!("{}..{}", host.processor, host.processor + 1));
+    command.env("IGGY_SYSTEM_PATH", directory.join("iggy"));
+    command.envs(["HTTP", "QUIC", "WEBSOCKET"].map(|other| (format!("IGGY_{other}_ENABLED"), "false")));
     command
 }
 

@@ -40,6 +40,9 @@ struct Arguments {
     /// The folder of Apache Kafka's jars; without it Kafka is left out
     #[arg(long)]
     kafka_jars: Option<PathBuf>,
+    /// The folder of Apache Iggy's programs, iggy-server and iggy-bench; without it Iggy is left out
+    #[arg(long)]
+    iggy: Option<PathBuf>,
     /// Where data and results go
     #[arg(long, default_value = "target/compare")]
     output: PathBuf,
@@ -84,6 +87,7 @@ fn main() -> io::Result<()> {
     let mut host = Host {
         programs: std::fs::canonicalize(&arguments.programs)?,
         kafka_jars: arguments.kafka_jars.as_deref().map(std::fs::canonicalize).transpose()?,
+        iggy: arguments.iggy.as_deref().map(std::fs::canonicalize).transpose()?,
         directory: std::fs::canonicalize(&arguments.output)?,
         processor: arguments.processor,
         load_processors: server::keep_off(arguments.processor)?,
@@ -110,8 +114,7 @@ fn main() -> io::Result<()> {
 /// Rows that are held against each other take turns, and in each row the contestants do.
 fn measure(rows: &[Row], host: &Host, arguments: &Arguments, results: &mut Results) -> io::Result<()> {
     let contestants = |row: Row| -> Vec<Contestant> {
-        let is_here = |contestant: &Contestant| host.kafka_jars.is_some() || !(row.wants_kafka_jars() || *contestant == Contestant::Kafka);
-        row.contestants().iter().copied().filter(is_here).collect()
+        row.contestants().iter().copied().filter(|contestant| contestant.is_here(host) && row.has_load_for(*contestant, host)).collect()
     };
     let rate = |row: &Row| {
         let rate = row.rate(&contestants(*row), host, arguments.size)?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use pagewire_floor::frames;
+use pagewire_floor::{frames, process_time};
 
 use crate::contestant::Contestant;
 use crate::memory::Memory;
@@ -18,6 +18,8 @@ use crate::work::TOPIC;
 pub struct Host {
     pub programs: PathBuf,
     pub kafka_jars: Option<PathBuf>,
+    /// The folder of Apache Iggy's programs.
+    pub iggy: Option<PathBuf>,
     pub directory: PathBuf,
     pub processor: usize,
     /// Those of the load.
@@ -28,6 +30,11 @@ pub struct Host {
 }
 
 impl Host {
+    /// A program of Apache Iggy's.
+    pub fn iggy(&self, program: &str) -> PathBuf {
+        self.iggy.as_deref().expect("Iggy takes part only with its programs").join(program)
+    }
+
     /// Sees to it that no memory is free.
     ///
     /// # Errors
@@ -61,6 +68,9 @@ const START_MAX: Duration = Duration::from_secs(120);
 /// A clean stop of ten thousand partitions writes a few small files for each.
 const STOP_MAX: Duration = Duration::from_secs(120);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
+/// A server is idle that took less than a twentieth of a processor for so long: ten thousand partitions are looked after with less.
+const IDLE_LOOK: Duration = Duration::from_millis(500);
+const IDLE_PART: u128 = 20;
 
 impl Server {
     /// Starts a contestant with one topic.
@@ -114,6 +124,19 @@ impl Server {
             std::thread::sleep(LOOK_AGAIN_AFTER);
         }
         Ok(())
+    }
+
+    /// Waits until it takes next to nothing of its processor.
+    ///
+    /// # Errors
+    /// As [`Server::wait_until`].
+    pub fn wait_until_idle(&mut self) -> io::Result<()> {
+        self.wait_until(|server| {
+            let before = process_time::of_process_ns(server.pid())?;
+            std::thread::sleep(IDLE_LOOK);
+            let used = process_time::of_process_ns(server.pid())?.saturating_sub(before);
+            Ok(u128::from(used) * IDLE_PART < IDLE_LOOK.as_nanos())
+        })
     }
 
     /// Sends a request on a connection of its own and returns the answer, its size in front.
@@ -212,6 +235,7 @@ fn spawn(contestant: Contestant, host: &Host, directory: &Path) -> io::Result<Ch
     let command = contestant.command(host, directory);
     let mut pinned = Command::new("taskset");
     pinned.args(["-c", &host.processor.to_string()]).arg(command.get_program()).args(command.get_args());
+    pinned.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let log = std::fs::File::create(host.directory.join("server.log"))?;
     pinned.stdout(log.try_clone()?).stderr(log).stdin(Stdio::null()).spawn()
 }

@@ -12,16 +12,16 @@
 //! | `sustained` | minutes of writes at half of what the disk takes |
 //! | `start` | from the start of the process to the first accepted produce |
 //! | `scale` | the same requests beside many partitions, segments, idle connections |
-//! | `kafka_tools` | Apache Kafka's own measuring tools as a second witness |
+//! | `tools` | the makers' own measuring tools as a second witness |
 
 mod counted;
 mod ingest;
-mod kafka_tools;
 mod scale;
 mod serve;
 mod start;
 mod sustained;
 mod tail;
+mod tools;
 
 use std::io;
 
@@ -31,10 +31,10 @@ use crate::contestant::Contestant;
 use crate::sample::Sample;
 use crate::server::Host;
 use ingest::Ingest;
-use kafka_tools::Tool;
 use scale::Scale;
 use serve::Serve;
 use tail::Stream;
+use tools::Tool;
 
 pub const TOPIC: &str = "bench";
 
@@ -93,7 +93,7 @@ impl Run<'_> {
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
-const GIB: u64 = 1 << 30;
+pub const GIB: u64 = 1 << 30;
 /// Far more than the memory that a contestant is left: four readers evenly spaced never find what another has read.
 const COLD_BYTES: u64 = 12 * GIB;
 
@@ -144,9 +144,9 @@ impl Row {
             Row::ScalePartitions => "scale-partitions",
             Row::ScaleSegments => "scale-segments",
             Row::ScaleConnections => "scale-connections",
-            Row::ToolsProduce => "kafka-tools-produce",
-            Row::ToolsPaced => "kafka-tools-paced",
-            Row::ToolsConsume => "kafka-tools-consume",
+            Row::ToolsProduce => "tools-produce",
+            Row::ToolsPaced => "tools-paced",
+            Row::ToolsConsume => "tools-consume",
         }
     }
 
@@ -171,9 +171,9 @@ impl Row {
             Row::ScalePartitions => "scale: 10,000 partitions",
             Row::ScaleSegments => "scale: 1,000 segments",
             Row::ScaleConnections => "scale: 2,000 idle connections",
-            Row::ToolsProduce => "Apache Kafka's producer tool, 1 KiB records, as fast as it goes, acks=1",
-            Row::ToolsPaced => "Apache Kafka's producer tool, 1 KiB records, 5,000 a second, acks=1",
-            Row::ToolsConsume => "Apache Kafka's consumer tool, 1 KiB records",
+            Row::ToolsProduce => "the maker's producer tool (Pagewire: Kafka's), 1 KiB records, as fast as it goes, acks=1",
+            Row::ToolsPaced => "the maker's producer tool (Pagewire: Kafka's), 1 KiB records, 5,000 a second, acks=1",
+            Row::ToolsConsume => "the maker's consumer tool (Pagewire: Kafka's), 1 KiB records",
         }
     }
 
@@ -183,8 +183,9 @@ impl Row {
         match self.kind() {
             Kind::Ingest(_) => &[Floor, Pagewire, Kafka],
             Kind::Serve(_) => &[Floor, FloorSplice, FloorCopy, Pagewire, PagewireCopy, Kafka],
-            Kind::Stream(Stream { cold_bytes: 0, .. }) => &[Floor, Pagewire, Kafka],
-            Kind::Stream(_) | Kind::Sustained | Kind::Start | Kind::Tool(_) => &[Pagewire, Kafka],
+            Kind::Stream(Stream { cold_bytes: 0, .. }) | Kind::Sustained => &[Floor, Pagewire, Kafka],
+            Kind::Stream(_) | Kind::Start => &[Pagewire, Kafka],
+            Kind::Tool(_) => &[Pagewire, Kafka, Iggy],
             Kind::Scale(_) => &[Pagewire],
         }
     }
@@ -199,9 +200,9 @@ impl Row {
         }
     }
 
-    /// The load itself is a program of Apache Kafka's.
-    pub fn wants_kafka_jars(self) -> bool {
-        matches!(self.kind(), Kind::Tool(_))
+    /// Whether the host has what drives a contestant: that may be a program of Apache Kafka's.
+    pub fn has_load_for(self, contestant: Contestant, host: &Host) -> bool {
+        !matches!(self.kind(), Kind::Tool(_)) || contestant == Contestant::Iggy || host.kafka_jars.is_some()
     }
 
     /// A run takes many minutes.

@@ -1,6 +1,7 @@
 //! The file that the floor appends to and serves from.
 //!
-//! Invariant: every batch has the size and the record count of the first one, so an offset names a position by a division.
+//! Invariant: every batch has the size and the record count of the first one, so an offset names a position by a division, until the file is written over: from
+//! then on nothing is read of it.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -16,7 +17,11 @@ const LAST_OFFSET_DELTA_AT: usize = 23;
 
 pub struct AppendFile {
     file: File,
-    size: u64,
+    /// The next batch goes here.
+    position: u64,
+    /// It goes to the start of the file instead, if it would end behind this.
+    size_max: u64,
+    is_written_over: bool,
     batch_bytes: u64,
     records_per_batch: i64,
     /// The offset of the next record.
@@ -24,13 +29,13 @@ pub struct AppendFile {
 }
 
 impl AppendFile {
-    /// An empty file.
+    /// An empty file, which is written over from its start once it is `size_max` bytes long.
     ///
     /// # Errors
     /// The host's.
-    pub fn create(path: &Path) -> io::Result<AppendFile> {
+    pub fn create(path: &Path, size_max: u64) -> io::Result<AppendFile> {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
-        Ok(AppendFile { file, size: 0, batch_bytes: 0, records_per_batch: 0, end_offset: 0 })
+        Ok(AppendFile { file, position: 0, size_max, is_written_over: false, batch_bytes: 0, records_per_batch: 0, end_offset: 0 })
     }
 
     /// Checks each batch's CRC and writes all of them at the end, in one call. Answers the first one's offset.
@@ -55,21 +60,30 @@ impl AppendFile {
             bytes += batch.len() as u64;
             self.end_offset += self.records_per_batch;
         }
-        if pwritev(&self.file, batches, self.size)? as u64 != bytes {
+        if self.position + bytes > self.size_max {
+            (self.position, self.is_written_over) = (0, true);
+        }
+        if pwritev(&self.file, batches, self.position)? as u64 != bytes {
             return Err(io::Error::other("the disk took part of a write"));
         }
-        self.size += bytes;
+        self.position += bytes;
         Ok(base_offset)
     }
 
     /// Where the whole batches from `offset` on lie that fit into `bytes_max`: position and length. One batch at least, if there is one.
-    pub fn find(&self, offset: i64, bytes_max: u64) -> (u64, usize) {
+    ///
+    /// # Errors
+    /// The file was written over.
+    pub fn find(&self, offset: i64, bytes_max: u64) -> io::Result<(u64, usize)> {
+        if self.is_written_over {
+            return Err(io::Error::other("a file that was written over serves nothing"));
+        }
         if self.batch_bytes == 0 || offset >= self.end_offset {
-            return (self.size, 0);
+            return Ok((self.position, 0));
         }
         let position = (offset / self.records_per_batch) as u64 * self.batch_bytes;
         let whole = (bytes_max / self.batch_bytes).max(1) * self.batch_bytes;
-        (position, whole.min(self.size - position) as usize)
+        Ok((position, whole.min(self.position - position) as usize))
     }
 
     pub fn file(&self) -> impl AsFd + '_ {

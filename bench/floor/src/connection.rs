@@ -112,7 +112,7 @@ impl Connection {
                     waiting.push(frame);
                 }
                 FETCH => {
-                    let is_answered = answer_fetch(frame, topic, log, out);
+                    let is_answered = answer_fetch(frame, topic, log, out)?;
                     if !is_answered && waiting_fetch.replace(frame.to_vec()).is_some() {
                         return Err(io::Error::other("the floor lets one fetch of a connection wait, and a second one came"));
                     }
@@ -144,7 +144,7 @@ impl Connection {
     /// The host's.
     pub fn wake(&mut self, log: &AppendFile, way: Way) -> io::Result<Turn> {
         if let Some(frame) = self.waiting_fetch.take()
-            && !answer_fetch(&frame, &self.topic, log, &mut self.out)
+            && !answer_fetch(&frame, &self.topic, log, &mut self.out)?
         {
             self.waiting_fetch = Some(frame);
         }
@@ -200,19 +200,19 @@ fn flags(behind: &[Out]) -> SendFlags {
 }
 
 /// Puts the answer into `out`, unless there is nothing yet and the client waits for it. Answers whether it did.
-fn answer_fetch(frame: &[u8], topic: &str, log: &AppendFile, out: &mut VecDeque<Out>) -> bool {
+fn answer_fetch(frame: &[u8], topic: &str, log: &AppendFile, out: &mut VecDeque<Out>) -> io::Result<bool> {
     let at = frames::fetch_offset_at(topic.len());
     let bytes_max = frames::i32_at(frame, frames::fetch_bytes_at(topic.len())).max(0) as u64;
-    let (position, len) = log.find(frames::i64_at(frame, at), bytes_max);
+    let (position, len) = log.find(frames::i64_at(frame, at), bytes_max)?;
     if len == 0 && frames::i32_at(frame, frames::FETCH_WAIT_AT) > 0 {
-        return false;
+        return Ok(false);
     }
     let correlation_id = frames::bytes_at(frame, frames::CORRELATION_ID_AT);
     let mut head = Vec::new();
     frames::fetch_answer(&mut head, correlation_id, topic, frames::bytes_at(frame, at - 8), log.end_offset, len);
     out.push_back(Out::Bytes { bytes: head, sent: 0 });
     out.push_back(Out::Range { position, left: len });
-    true
+    Ok(true)
 }
 
 /// Moves up to a quantum of a range to the socket.

@@ -6,7 +6,6 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
-use std::path::Path;
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
@@ -22,12 +21,11 @@ const EVENTS_PER_WAIT: usize = 256;
 ///
 /// # Errors
 /// The host's, or a client that asks for what the floor does not do.
-pub fn serve(address: SocketAddr, file: &Path, topic: &str, way: Way) -> io::Result<()> {
+pub fn serve(address: SocketAddr, mut log: AppendFile, topic: &str, way: Way) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     let ready = epoll::create(CreateFlags::CLOEXEC)?;
     epoll::add(&ready, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-    let mut log = AppendFile::create(file)?;
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut waiting: Vec<u64> = Vec::new();
     let mut events: Vec<Event> = Vec::with_capacity(EVENTS_PER_WAIT);

@@ -47,6 +47,8 @@ impl Scale {
         self.pace(&server, &message, partitions, partitions as u64, FILLS_PER_SECOND)?;
 
         let start_ms = start::start_again(&mut server, run.host)?.as_secs_f64() * 1e3;
+        // What a start leaves for later is no request's cost.
+        server.wait_until_idle()?;
         let idle = (0..self.idle_connections as u64 * run.size / 1000).map(|_| TcpStream::connect(server.address));
         let _idle = idle.collect::<io::Result<Vec<TcpStream>>>()?;
         let requests = |share: u64| -> io::Result<Done> {

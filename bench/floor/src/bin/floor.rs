@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
+use pagewire_floor::append_file::AppendFile;
 use pagewire_floor::connection::Way;
 use pagewire_floor::floor;
 
@@ -20,9 +21,12 @@ struct Arguments {
     /// How stored bytes go to a socket
     #[arg(long, value_enum, default_value = "sendfile")]
     way: Way,
+    /// Bytes after which the file is written over from its start; nothing is served then
+    #[arg(long, default_value_t = u64::MAX)]
+    file_bytes_max: u64,
 }
 
 fn main() -> std::io::Result<()> {
-    let Arguments { listen, file, topic, way } = Arguments::parse();
-    floor::serve(listen, &file, &topic, way)
+    let Arguments { listen, file, topic, way, file_bytes_max } = Arguments::parse();
+    floor::serve(listen, AppendFile::create(&file, file_bytes_max)?, &topic, way)
 }
