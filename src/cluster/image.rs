@@ -93,9 +93,9 @@ pub struct BrokerRegistration {
 pub struct PartitionImage {
     pub index: PartitionIndex,
     /// The brokers that hold it, the preferred leader first.
-    pub replicas: Vec<BrokerId>,
+    pub replicas: Arc<[BrokerId]>,
     /// The replicas that have everything below the high watermark.
-    pub isr: Vec<BrokerId>,
+    pub isr: Arc<[BrokerId]>,
     /// One of `isr`, or [`NO_LEADER`].
     pub leader: BrokerId,
     /// Rises whenever leadership moves, and at each restart.

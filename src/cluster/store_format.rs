@@ -11,9 +11,10 @@
 //! Invariants: whatever [`decode`] returns passes `MetadataImage::check`; a file that was cut short, changed in any byte or
 //! written by a newer format is an error and never an image.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use flatbuffers::{FlatBufferBuilder, VerifierOptions};
+use flatbuffers::{FlatBufferBuilder, ForwardsUOffset, Vector, VerifierOptions, WIPOffset};
 
 use super::client_quotas::{QuotaEntity, QuotaLimits, QuotaName};
 use super::generated::pagewire::metadata as stored;
@@ -56,7 +57,7 @@ pub enum StoreError {
 /// The bytes of a file that holds this image.
 pub fn encode(image: &MetadataImage) -> Vec<u8> {
     let mut builder = FlatBufferBuilder::new();
-    let root = to_stored(image).pack(&mut builder);
+    let root = write_image(&mut builder, image);
     stored::finish_metadata_image_buffer(&mut builder, root);
     let payload = builder.finished_data();
 
@@ -79,7 +80,7 @@ pub fn decode(bytes: &[u8]) -> Result<MetadataImage, StoreError> {
     let payload = payload(bytes)?;
     let options = VerifierOptions { max_tables: TABLES_MAX, ..VerifierOptions::default() };
     let root = stored::root_as_metadata_image_with_opts(&options, payload).map_err(|error| StoreError::Content(error.to_string()))?;
-    let image = from_stored(root.unpack()).map_err(StoreError::Content)?;
+    let image = from_stored(root).map_err(StoreError::Content)?;
     image.check().map_err(StoreError::Content)?;
     Ok(image)
 }
@@ -108,10 +109,22 @@ fn payload(bytes: &[u8]) -> Result<&[u8], StoreError> {
     Ok(&bytes[HEADER_BYTES..])
 }
 
-fn to_stored(image: &MetadataImage) -> stored::MetadataImageT {
-    stored::MetadataImageT {
+/// The tables that are few go through the generated objects. Topics do not: partitions are what there may be a million of.
+fn write_image<'a>(to: &mut FlatBufferBuilder<'a>, image: &MetadataImage) -> WIPOffset<stored::MetadataImage<'a>> {
+    let cluster_id = to.create_string(&image.cluster_id);
+    let brokers = write_all(to, image.brokers.iter(), |to, broker| broker_to_stored(broker).pack(to));
+    let directories = write_all(to, image.directories.iter(), |to, (broker, id)| directory_to_stored(*broker, *id).pack(to));
+    let mut lists = IdLists::default();
+    let topics = write_all(to, image.topics(), |to, topic| write_topic(to, topic, &mut lists));
+    let broker_configs =
+        write_all(to, image.broker_configs.iter(), |to, (broker, configs)| broker_configs_to_stored(*broker, configs).pack(to));
+    let features = write_all(to, image.features.iter(), |to, (name, level)| stored::FeatureT { name: name.clone(), level: *level }.pack(to));
+    let deletions = write_all(to, image.deletions.values(), |to, deletion| deletion_to_stored(deletion).pack(to));
+    let has_quotas = !image.client_quotas.is_empty();
+    let client_quotas = has_quotas.then(|| write_all(to, image.client_quotas.iter(), |to, quota| quota_to_stored(quota).pack(to)));
+    let arguments = stored::MetadataImageArgs {
         version: image.version.0,
-        cluster_id: image.cluster_id.to_string(),
+        cluster_id: Some(cluster_id),
         node_id: image.node_id.0,
         advertise: match image.advertise {
             Advertise::PerCore => stored::Advertise::PerCore,
@@ -119,15 +132,56 @@ fn to_stored(image: &MetadataImage) -> stored::MetadataImageT {
         },
         core_count: image.core_count,
         controller_id: image.controller_id.0,
-        brokers: image.brokers.iter().map(broker_to_stored).collect(),
-        directories: image.directories.iter().map(|(broker, id)| directory_to_stored(*broker, *id)).collect(),
-        topics: image.topics().map(|topic| topic_to_stored(topic)).collect(),
-        broker_configs: image.broker_configs.iter().map(|(broker, configs)| broker_configs_to_stored(*broker, configs)).collect(),
-        features: image.features.iter().map(|(name, level)| stored::FeatureT { name: name.clone(), level: *level }).collect(),
+        brokers: Some(brokers),
+        directories: Some(directories),
+        topics: Some(topics),
+        broker_configs: Some(broker_configs),
+        features: Some(features),
         next_producer_id: image.next_producer_id.0,
-        deletions: image.deletions.values().map(deletion_to_stored).collect(),
-        client_quotas: (!image.client_quotas.is_empty()).then(|| image.client_quotas.iter().map(quota_to_stored).collect()),
-    }
+        deletions: Some(deletions),
+        client_quotas,
+    };
+    stored::MetadataImage::create(to, &arguments)
+}
+
+/// A vector of tables, each written by `write`.
+fn write_all<'a, T, Table>(
+    to: &mut FlatBufferBuilder<'a>,
+    items: impl Iterator<Item = T>,
+    mut write: impl FnMut(&mut FlatBufferBuilder<'a>, T) -> WIPOffset<Table>,
+) -> WIPOffset<Vector<'a, ForwardsUOffset<Table>>> {
+    let tables: Vec<_> = items.map(|item| write(to, item)).collect();
+    to.create_vector(&tables)
+}
+
+/// Lists of brokers that were written: partitions with the same ones refer to the same bytes.
+type IdLists<'image, 'a> = HashMap<&'image [BrokerId], WIPOffset<Vector<'a, i32>>>;
+
+fn write_topic<'image, 'a>(
+    to: &mut FlatBufferBuilder<'a>,
+    topic: &'image TopicImage,
+    lists: &mut IdLists<'image, 'a>,
+) -> WIPOffset<stored::Topic<'a>> {
+    let name = to.create_string(topic.name.as_str());
+    let configs = write_all(to, topic.configs.iter(), |to, (name, value)| config_to_stored(name, value).pack(to));
+    let partitions = write_all(to, topic.partitions.iter(), |to, partition| {
+        let mut list = |ids: &'image [BrokerId]| {
+            *lists.entry(ids).or_insert_with(|| to.create_vector_from_iter(ids.iter().map(|broker| broker.0)))
+        };
+        let (replicas, isr) = (Some(list(&partition.replicas)), Some(list(&partition.isr)));
+        let arguments = stored::PartitionArgs {
+            replicas,
+            isr,
+            leader: partition.leader.0,
+            leader_epoch: partition.leader_epoch.0,
+            partition_epoch: partition.partition_epoch.0,
+            core: partition.core.0,
+        };
+        stored::Partition::create(to, &arguments)
+    });
+    let id = stored::Uuid::new(&topic.id.0);
+    let arguments = stored::TopicArgs { name: Some(name), id: Some(&id), configs: Some(configs), partitions: Some(partitions) };
+    stored::Topic::create(to, &arguments)
 }
 
 fn broker_to_stored(broker: &BrokerRegistration) -> stored::BrokerT {
@@ -144,30 +198,12 @@ fn directory_to_stored(broker: BrokerId, id: DirectoryId) -> stored::DirectoryT 
     stored::DirectoryT { broker_id: broker.0, directory_id: stored::UuidT { bytes: id.0 } }
 }
 
-fn topic_to_stored(topic: &TopicImage) -> stored::TopicT {
-    let ids = |brokers: &[BrokerId]| brokers.iter().map(|broker| broker.0).collect();
-    let partitions = topic.partitions.iter().map(|partition| stored::PartitionT {
-        replicas: ids(&partition.replicas),
-        isr: ids(&partition.isr),
-        leader: partition.leader.0,
-        leader_epoch: partition.leader_epoch.0,
-        partition_epoch: partition.partition_epoch.0,
-        core: partition.core.0,
-    });
-    stored::TopicT {
-        name: topic.name.to_string(),
-        id: stored::UuidT { bytes: topic.id.0 },
-        configs: configs_to_stored(&topic.configs),
-        partitions: partitions.collect(),
-    }
-}
-
-fn configs_to_stored(configs: &Configs) -> Vec<stored::ConfigT> {
-    configs.iter().map(|(name, value)| stored::ConfigT { name: name.clone(), value: value.clone() }).collect()
+fn config_to_stored(name: &str, value: &str) -> stored::ConfigT {
+    stored::ConfigT { name: name.to_owned(), value: value.to_owned() }
 }
 
 fn broker_configs_to_stored(broker: Option<BrokerId>, configs: &Configs) -> stored::BrokerConfigsT {
-    stored::BrokerConfigsT { broker_id: broker.map(|broker| broker.0), configs: configs_to_stored(configs) }
+    stored::BrokerConfigsT { broker_id: broker.map(|broker| broker.0), configs: configs.iter().map(|(name, value)| config_to_stored(name, value)).collect() }
 }
 
 fn deletion_to_stored(deletion: &TopicDeletion) -> stored::DeletionT {
@@ -188,41 +224,43 @@ fn quota_to_stored((entity, limits): (&QuotaEntity, &QuotaLimits)) -> stored::Cl
     }
 }
 
-fn from_stored(image: stored::MetadataImageT) -> Result<MetadataImage, String> {
-    let directories: std::collections::BTreeMap<BrokerId, DirectoryId> =
-        image.directories.iter().map(|entry| (BrokerId(entry.broker_id), DirectoryId(entry.directory_id.bytes))).collect();
+fn from_stored(image: stored::MetadataImage<'_>) -> Result<MetadataImage, String> {
+    let directories: BTreeMap<BrokerId, DirectoryId> =
+        image.directories().iter().map(|entry| (BrokerId(entry.broker_id()), DirectoryId(entry.directory_id().bytes().into()))).collect();
     let brokers: Result<Vec<_>, String> = image
-        .brokers
-        .into_iter()
+        .brokers()
+        .iter()
         .map(|broker| {
-            let id = BrokerId(broker.id);
+            let id = BrokerId(broker.id());
             let directory_id = *directories.get(&id).ok_or_else(|| format!("broker {id} has no directory id"))?;
-            let (host, rack, core) = (broker.host.into(), broker.rack.map(Arc::from), CoreId(broker.core));
-            Ok(BrokerRegistration { id, host, port: broker.port, rack, core, directory_id })
+            let (host, rack, core) = (broker.host().into(), broker.rack().map(Arc::from), CoreId(broker.core()));
+            Ok(BrokerRegistration { id, host, port: broker.port(), rack, core, directory_id })
         })
         .collect();
+    let broker_configs = image.broker_configs();
+    let broker_configs = broker_configs.iter().map(|entry| (entry.broker_id().map(BrokerId), configs_from_stored(entry.configs())));
+    let quotas = image.client_quotas().into_iter().flatten().map(|quota| quota_from_stored(quota.unpack()));
     let mut decoded = MetadataImage {
-        version: MetadataVersion(image.version),
-        advertise: match image.advertise {
+        version: MetadataVersion(image.version()),
+        advertise: match image.advertise() {
             stored::Advertise::PerCore => Advertise::PerCore,
             stored::Advertise::PerNode => Advertise::PerNode,
             other => return Err(format!("advertise is {}, not 0 or 1", other.0)),
         },
-        core_count: image.core_count,
-        controller_id: BrokerId(image.controller_id),
+        core_count: image.core_count(),
+        controller_id: BrokerId(image.controller_id()),
         brokers: brokers?.into(),
         directories: Arc::new(directories),
-        broker_configs: Arc::new(
-            image.broker_configs.into_iter().map(|entry| (entry.broker_id.map(BrokerId), configs_from_stored(entry.configs))).collect(),
-        ),
-        features: Arc::new(image.features.into_iter().map(|feature| (feature.name, feature.level)).collect()),
-        next_producer_id: ProducerId(image.next_producer_id),
-        deletions: Arc::new(image.deletions.into_iter().map(deletion_from_stored).collect::<Result<_, String>>()?),
-        client_quotas: Arc::new(image.client_quotas.unwrap_or_default().into_iter().map(quota_from_stored).collect::<Result<_, String>>()?),
-        ..MetadataImage::empty(&image.cluster_id, NodeId(image.node_id))
+        broker_configs: Arc::new(broker_configs.collect()),
+        features: Arc::new(image.features().iter().map(|feature| (feature.name().to_owned(), feature.level())).collect()),
+        next_producer_id: ProducerId(image.next_producer_id()),
+        deletions: Arc::new(image.deletions().iter().map(|deletion| deletion_from_stored(deletion.unpack())).collect::<Result<_, String>>()?),
+        client_quotas: Arc::new(quotas.collect::<Result<_, String>>()?),
+        ..MetadataImage::empty(image.cluster_id(), NodeId(image.node_id()))
     };
-    for topic in image.topics {
-        let topic = topic_from_stored(topic)?;
+    let mut lists = HashSet::new();
+    for topic in image.topics() {
+        let topic = topic_from_stored(topic, &mut lists)?;
         if decoded.topic(topic.name.as_str()).is_some() || decoded.topic_by_id(topic.id).is_some() {
             return Err(format!("topic {} (id {}) stands there twice", topic.name, topic.id));
         }
@@ -231,27 +269,39 @@ fn from_stored(image: stored::MetadataImageT) -> Result<MetadataImage, String> {
     Ok(decoded)
 }
 
-fn topic_from_stored(topic: stored::TopicT) -> Result<TopicImage, String> {
-    let ids = |ids: Vec<i32>| ids.into_iter().map(BrokerId).collect();
-    let partitions = topic.partitions.into_iter().enumerate().map(|(index, partition)| PartitionImage {
+/// `lists`: those of the topics before it, one of each.
+fn topic_from_stored(topic: stored::Topic<'_>, lists: &mut HashSet<Arc<[BrokerId]>>) -> Result<TopicImage, String> {
+    let mut ids = Vec::new();
+    let mut list = |stored: Vector<'_, i32>| {
+        ids.clear();
+        ids.extend(stored.iter().map(BrokerId));
+        if let Some(known) = lists.get(ids.as_slice()) {
+            return known.clone();
+        }
+        let list: Arc<[BrokerId]> = ids.as_slice().into();
+        lists.insert(list.clone());
+        list
+    };
+    let partitions = topic.partitions().iter().enumerate().map(|(index, partition)| PartitionImage {
         index: PartitionIndex(index as i32),
-        replicas: ids(partition.replicas),
-        isr: ids(partition.isr),
-        leader: BrokerId(partition.leader),
-        leader_epoch: LeaderEpoch(partition.leader_epoch),
-        partition_epoch: PartitionEpoch(partition.partition_epoch),
-        core: CoreId(partition.core),
+        replicas: list(partition.replicas()),
+        isr: list(partition.isr()),
+        leader: BrokerId(partition.leader()),
+        leader_epoch: LeaderEpoch(partition.leader_epoch()),
+        partition_epoch: PartitionEpoch(partition.partition_epoch()),
+        core: CoreId(partition.core()),
     });
+    let partitions = partitions.collect();
     Ok(TopicImage {
-        name: TopicName::new(&topic.name)?,
-        id: TopicId(topic.id.bytes),
-        partitions: partitions.collect(),
-        configs: Arc::new(configs_from_stored(topic.configs)),
+        name: TopicName::new(topic.name())?,
+        id: TopicId(topic.id().bytes().into()),
+        partitions,
+        configs: Arc::new(configs_from_stored(topic.configs())),
     })
 }
 
-fn configs_from_stored(configs: Vec<stored::ConfigT>) -> Configs {
-    configs.into_iter().map(|config| (config.name, config.value)).collect()
+fn configs_from_stored(configs: Vector<'_, ForwardsUOffset<stored::Config<'_>>>) -> Configs {
+    configs.iter().map(|config| (config.name().to_owned(), config.value().to_owned())).collect()
 }
 
 fn quota_from_stored(quota: stored::ClientQuotaT) -> Result<(QuotaEntity, QuotaLimits), String> {

@@ -17,7 +17,7 @@ use super::cores::Cores;
 use crate::base::limits::{CLEANER_BACKOFF_MS_MIN, JOB_LOOK_MS};
 use crate::base::{CoreId, Timestamp};
 use crate::cluster::broker_config::CleanerSettings;
-use crate::io::thread::BackgroundThread;
+use crate::io::thread::{BackgroundThread, Share};
 use crate::io::{File, clock};
 use crate::log::compaction::{Cleaned, CleanerLimits, Cleaning, CleaningError, CleaningReport, Step};
 use crate::shard::Shard;
@@ -39,7 +39,7 @@ impl Cleaner {
 
     /// Cleans for as long as the broker runs.
     pub(super) async fn run(self: Rc<Self>) {
-        let thread = match BackgroundThread::start("cleaner") {
+        let thread = match BackgroundThread::start("cleaner", Share::Little) {
             Ok(thread) => thread,
             Err(error) => {
                 tracing::error!("compacted topics are not cleaned: no thread for it can be started: {error}; restart the broker");

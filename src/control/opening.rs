@@ -21,7 +21,7 @@ use crate::base::{CoreId, PartitionIndex};
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::image::{MetadataImage, TopicImage};
 use crate::io::clock;
-use crate::io::thread::BackgroundThread;
+use crate::io::thread::{BackgroundThread, Share};
 use crate::shard::OpenedPartition;
 use crate::shard::partition::PartitionKey;
 
@@ -145,7 +145,8 @@ impl Opening {
     ) -> io::Result<Rc<Opening>> {
         let LeftToOpen { opener, wanted } = left;
         let threads = wanted.len().div_ceil(PIECE_PARTITIONS).min(THREADS);
-        let threads: Vec<_> = (0..threads).map(|number| BackgroundThread::start(&format!("opener-{number}"))).collect::<io::Result<_>>()?;
+        let start = |number| BackgroundThread::start(&format!("opener-{number}"), Share::Leftover);
+        let threads: Vec<_> = (0..threads).map(start).collect::<io::Result<_>>()?;
         let (opener, left) = (Arc::new(opener), RefCell::new(Left::new(wanted)));
         let (threads, hurried, log_bytes_read) = (Cell::new(threads), RefCell::default(), Cell::new(0));
         let is_hurried = Cell::new(false);

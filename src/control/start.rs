@@ -131,7 +131,7 @@ pub fn start(options: &StartOptions) -> Result<Started, StartError> {
     let apply = |image: &MetadataImage, command| controller::apply(image, &options.broker_config, command).map(|applied| applied.image);
     let image = apply(&stored, Command::BrokersChanged(options.node.clone()))?;
     let found = data_dir::scan(data_dir).map_err(|source| StartError::File { action: "list", path: data_dir.clone(), source })?;
-    let mut adopted = unknown_topics(&image, found.partitions);
+    let mut adopted = unknown_topics(data_dir, &image, found.partitions);
     let chose_retention = options.broker_config.given().keys().any(|name| RETENTION_SETTINGS.contains(&name.as_str()));
     for topic in &mut adopted {
         if topic.name.as_str() == OFFSETS_TOPIC {
@@ -241,12 +241,13 @@ fn identify(data_dir: &Path, node_id: NodeId, stored: Option<&MetadataImage>) ->
 }
 
 /// Directories of topics that the image neither has nor is deleting: Apache Kafka's, or ours from before the store was lost.
-fn unknown_topics(image: &MetadataImage, found: Vec<PartitionFolder>) -> Vec<AdoptedTopic> {
+fn unknown_topics(data_dir: &Path, image: &MetadataImage, mut found: Vec<PartitionFolder>) -> Vec<AdoptedTopic> {
+    found.retain(|folder| image.topic(folder.topic.as_str()).is_none());
+    found.sort();
     let mut topics: BTreeMap<String, AdoptedTopic> = BTreeMap::new();
-    for PartitionFolder { topic: name, partition, path } in found {
-        if image.topic(name.as_str()).is_some() {
-            continue;
-        }
+    for folder in found {
+        let path = folder.path(data_dir);
+        let PartitionFolder { topic: name, partition } = folder;
         let id = partition_metadata::read(&path).ok().flatten();
         // A directory that does not say whose it is belongs to the deleted topic of its name.
         let is_deleted = match id {

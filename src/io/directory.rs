@@ -67,17 +67,23 @@ pub fn list(path: &Path) -> io::Result<Vec<Entry>> {
 /// The same without the lengths, and so as a rule without a question about each file: the file system tells the kind with the name.
 pub fn list_names(path: &Path) -> io::Result<Vec<Name>> {
     let mut names = Vec::new();
+    visit_names(path, |name, is_directory| names.push(Name { name: name.to_owned(), is_directory }))?;
+    names.sort();
+    Ok(names)
+}
+
+/// Calls `visit` with each name in the directory, as [`Entry`] has it, and whether it is a directory's; in no order.
+pub fn visit_names(path: &Path, mut visit: impl FnMut(&str, bool)) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         // Some file systems do not tell the kind, and then the file is asked after all.
         match entry.file_type() {
-            Ok(kind) => names.push(Name { name: name_of(&entry), is_directory: kind.is_dir() }),
+            Ok(kind) => visit(&entry.file_name().to_string_lossy(), kind.is_dir()),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
-    names.sort();
-    Ok(names)
+    Ok(())
 }
 
 fn name_of(entry: &fs::DirEntry) -> String {

@@ -1,4 +1,4 @@
-//! Threads for blocking work: opening and closing logs, syncing new directories, and one for work that has time.
+//! Threads for blocking work: opening and closing logs, syncing new directories, and some for work that has time.
 //!
 //! Everything else goes to the cores or to the control thread's helpers.
 
@@ -44,6 +44,15 @@ pub fn pause(duration: Duration) {
 
 type Work = Box<dyn FnOnce() + Send>;
 
+/// What of a processor a thread gets that others want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// One and a half percent beside one other (nice 19). It may keep the processor for some milliseconds from one who wakes.
+    Little,
+    /// Next to nothing, and whoever wakes takes the processor from it at once (SCHED_IDLE, sched(7)).
+    Leftover,
+}
+
 /// One thread that works only when others leave it a processor and the disk. Pieces are done one after the other. Dropping it waits for the piece under way.
 pub struct BackgroundThread {
     sender: Option<mpsc::Sender<Work>>,
@@ -53,10 +62,10 @@ pub struct BackgroundThread {
 impl BackgroundThread {
     /// # Errors
     /// The host refuses another thread.
-    pub fn start(name: &str) -> io::Result<BackgroundThread> {
+    pub fn start(name: &str, share: Share) -> io::Result<BackgroundThread> {
         let (sender, receiver) = mpsc::channel::<Work>();
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
-            take_the_background();
+            take_the_background(share);
             receiver.iter().for_each(|work| work());
         })?;
         Ok(BackgroundThread { sender: Some(sender), thread: Some(thread) })
@@ -80,15 +89,18 @@ impl Drop for BackgroundThread {
     }
 }
 
-/// Makes the calling thread the last to get a processor or the disk: nice 19, and the lowest best-effort I/O priority. A host that refuses only makes it a thread
-/// like others.
-pub fn take_the_background() {
+/// Makes the calling thread the last to get a processor or the disk (the lowest best-effort I/O priority). A host that refuses only makes it a thread like
+/// others.
+pub fn take_the_background(share: Share) {
     /// linux/ioprio.h: a thread, the calling one for 0; class 2 is best effort, and 7 its lowest level.
     const IOPRIO_WHO_PROCESS: libc::c_int = 1;
     const IOPRIO_BEST_EFFORT_LOWEST: libc::c_int = (2 << 13) | 7;
-    // SAFETY: two system calls on plain integers. On Linux both act on the calling thread alone, for the id 0.
+    // SAFETY: system calls on plain integers and one live struct. On Linux they act on the calling thread alone, for the id 0.
     unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, 19);
+        match share {
+            Share::Little => libc::setpriority(libc::PRIO_PROCESS, 0, 19),
+            Share::Leftover => libc::sched_setscheduler(0, libc::SCHED_IDLE, &libc::sched_param { sched_priority: 0 }),
+        };
         libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_BEST_EFFORT_LOWEST);
     }
 }
@@ -99,14 +111,17 @@ mod tests {
 
     #[test]
     fn the_background_thread_is_the_last_to_get_a_processor_and_ends_with_its_owner() {
-        let background = BackgroundThread::start("background").unwrap();
-        // SAFETY: a system call on plain integers.
-        let nice = || unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+        let background = BackgroundThread::start("background", Share::Little).unwrap();
+        let leftover = BackgroundThread::start("leftover", Share::Leftover).unwrap();
+        // SAFETY: system calls on plain integers.
+        let (nice, policy) = (|| unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }, || unsafe { libc::sched_getscheduler(0) });
         let first = background.run(nice);
+        let policies = [leftover.run(policy), background.run(policy)].map(futures_lite::future::block_on);
+        assert_eq!(policies, [libc::SCHED_IDLE, libc::SCHED_OTHER]);
         let second = background.run(|| thread::current().name().map(str::to_owned));
         assert_eq!(futures_lite::future::block_on(first), 19);
         assert_eq!(futures_lite::future::block_on(second), Some("background".to_owned()));
-        assert!(nice() < 19, "only that thread");
+        assert!(nice() < 19 && policy() == libc::SCHED_OTHER, "only those threads");
         let (begun, has_begun) = mpsc::channel();
         let (ended, has_ended) = mpsc::channel();
         drop(background.run(move || {

@@ -89,9 +89,16 @@ pub fn print_lines(lines: impl ExactSizeIterator<Item = String>) -> String {
 /// # Errors
 /// See [`Damage`]. A name that is no legal topic is damage; of two lines for one partition the last counts.
 pub fn parse_offsets(text: &str) -> Result<PartitionOffsets, Damage> {
+    // A topic's partitions stand behind one another, as a rule.
+    let mut last: Option<TopicName> = None;
     let entries = parse_lines(text, "topic, partition and offset", |line| {
         let mut words = line.split_ascii_whitespace();
-        let topic = TopicName::new(words.next()?).ok()?;
+        let name = words.next()?;
+        let topic = match last.take().filter(|last| last.as_str() == name) {
+            Some(topic) => topic,
+            None => TopicName::new(name).ok()?,
+        };
+        last = Some(topic.clone());
         let partition: i32 = words.next()?.parse().ok().filter(|p| *p >= 0)?;
         let offset: i64 = words.next()?.parse().ok().filter(|o| *o >= 0)?;
         words.next().is_none().then_some(((topic, PartitionIndex(partition)), Offset(offset)))

@@ -78,7 +78,8 @@ fn parse_partition(name: &str) -> Option<(TopicName, PartitionIndex)> {
     let (topic, digits) = name.rsplit_once('-')?;
     let partition: i32 = digits.parse().ok()?;
     // "-00" or "-+1" would be a second folder for one partition.
-    (partition >= 0 && partition.to_string() == digits).then_some(())?;
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    is_plain.then_some(())?;
     Some((TopicName::new(topic).ok()?, PartitionIndex(partition)))
 }
 
@@ -106,31 +107,39 @@ pub struct DataDirectory {
     pub has_cluster_metadata: bool,
 }
 
-/// A partition and where it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A partition that has a folder.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PartitionFolder {
     pub topic: TopicName,
     pub partition: PartitionIndex,
-    pub path: PathBuf,
 }
 
-/// Lists the folders and changes nothing.
+impl PartitionFolder {
+    pub fn path(&self, data_directory: &Path) -> PathBuf {
+        data_directory.join(partition_folder(&self.topic, self.partition))
+    }
+}
+
+/// Lists the folders, in no order, and changes nothing.
 ///
 /// # Errors
 /// The host's.
 pub fn scan(data_directory: &Path) -> io::Result<DataDirectory> {
     let mut found = DataDirectory::default();
-    for entry in directory::list_names(data_directory)?.into_iter().filter(|entry| entry.is_directory) {
-        let path = data_directory.join(&entry.name);
-        match FolderName::parse(&entry.name) {
-            FolderName::Partition(topic, partition) => found.partitions.push(PartitionFolder { topic, partition, path }),
-            FolderName::ClusterMetadata => found.has_cluster_metadata = true,
-            FolderName::Aside(Aside::Delete) => found.to_delete.push(path),
-            FolderName::Aside(Aside::Stray) => found.stray.push(path),
-            FolderName::Aside(Aside::Future) => found.future.push(path),
-            FolderName::Unknown => found.unknown.push(path),
+    directory::visit_names(data_directory, |name, is_directory| {
+        if !is_directory {
+            return;
         }
-    }
+        let path = || data_directory.join(name);
+        match FolderName::parse(name) {
+            FolderName::Partition(topic, partition) => found.partitions.push(PartitionFolder { topic, partition }),
+            FolderName::ClusterMetadata => found.has_cluster_metadata = true,
+            FolderName::Aside(Aside::Delete) => found.to_delete.push(path()),
+            FolderName::Aside(Aside::Stray) => found.stray.push(path()),
+            FolderName::Aside(Aside::Future) => found.future.push(path()),
+            FolderName::Unknown => found.unknown.push(path()),
+        }
+    })?;
     Ok(found)
 }
 

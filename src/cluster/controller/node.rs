@@ -98,13 +98,13 @@ fn settled(image: &MetadataImage, topic: &TopicImage, cores: &[CoreId]) -> Optio
 
 /// Makes `leader`, on `core`, the one replica. Says whether that is a change.
 pub(super) fn lead_from(partition: &mut PartitionImage, core: CoreId, leader: BrokerId) -> bool {
-    if partition.core == core && partition.leader == leader && partition.replicas == [leader] {
+    if partition.core == core && partition.leader == leader && *partition.replicas == [leader] {
         return false;
     }
     partition.core = core;
     partition.leader = leader;
-    partition.replicas = vec![leader];
-    partition.isr = vec![leader];
+    partition.replicas = [leader].into();
+    partition.isr = partition.replicas.clone();
     partition.leader_epoch.0 += 1;
     partition.partition_epoch.0 += 1;
     true

@@ -75,8 +75,8 @@ fn a_topic_is_spread_over_the_cores_and_led_by_their_brokers() {
     let topic = applied.image.topic("orders").unwrap().clone();
     let partition = |index: i32, core: u16| PartitionImage {
         index: PartitionIndex(index),
-        replicas: vec![BrokerId(7000 + i32::from(core))],
-        isr: vec![BrokerId(7000 + i32::from(core))],
+        replicas: [BrokerId(7000 + i32::from(core))].into(),
+        isr: [BrokerId(7000 + i32::from(core))].into(),
         leader: BrokerId(7000 + i32::from(core)),
         leader_epoch: LeaderEpoch(0),
         partition_epoch: PartitionEpoch(0),

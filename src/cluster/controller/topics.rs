@@ -288,7 +288,8 @@ impl Batch {
 /// A partition with one replica, on `core` of this node.
 pub(super) fn new_partition(image: &MetadataImage, index: PartitionIndex, core: CoreId, leader_epoch: LeaderEpoch) -> PartitionImage {
     let leader = image.broker_of_core(core);
-    PartitionImage { index, replicas: vec![leader], isr: vec![leader], leader, leader_epoch, partition_epoch: PartitionEpoch(0), core }
+    let replicas: Arc<[BrokerId]> = [leader].into();
+    PartitionImage { index, isr: replicas.clone(), replicas, leader, leader_epoch, partition_epoch: PartitionEpoch(0), core }
 }
 
 /// A name as metrics see it.

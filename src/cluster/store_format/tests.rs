@@ -120,7 +120,7 @@ fn packed(image: &stored::MetadataImageT) -> Vec<u8> {
 #[test]
 fn an_unsound_content_is_refused_although_its_checksum_holds() {
     let unsound = |change: fn(&mut stored::MetadataImageT)| {
-        let mut image = to_stored(&image());
+        let mut image = stored::root_as_metadata_image(&encode(&image())[HEADER_BYTES..]).unwrap().unpack();
         change(&mut image);
         decode(&packed(&image)).unwrap_err().to_string()
     };
@@ -154,8 +154,8 @@ proptest! {
         for (number, name) in names.into_iter().enumerate() {
             let partitions = (0..partitions).map(|index| PartitionImage {
                 index: PartitionIndex(index),
-                replicas: vec![BrokerId(index), BrokerId(node)],
-                isr: vec![BrokerId(index)],
+                replicas: [BrokerId(index), BrokerId(node)].into(),
+                isr: [BrokerId(index)].into(),
                 leader: BrokerId(index),
                 leader_epoch: LeaderEpoch(index * 7),
                 partition_epoch: PartitionEpoch(index * 11),

@@ -21,7 +21,7 @@ use std::thread;
 
 use super::keep_alive::mark_activity;
 use super::{Task, spawn};
-use crate::io::thread::take_the_background;
+use crate::io::thread::{Share, take_the_background};
 use crate::io::{File, FileRange, Mesh, MeshEnd, host};
 
 /// What one read asks the disk for at most.
@@ -198,7 +198,7 @@ fn wait_in<T>(waiting: &RefCell<Vec<Waker>>, context: &Context<'_>) -> Poll<T> {
 fn read_for_a_core(requests: &mpsc::Receiver<Request>, answers: &MeshEnd<Done>) {
     // It was started by a thread that is pinned.
     let _ = host::keep_to_processors_of_the_process();
-    take_the_background();
+    take_the_background(Share::Little);
     let null = File::open_write("/dev/null".as_ref()).ok();
     let mut begun: VecDeque<Request> = VecDeque::new();
     loop {

@@ -264,7 +264,7 @@ fn producer_snapshots_are_written_byte_for_byte_as_they_were_read() {
     let fixture = Fixture::unpack("killed");
     let mut compared = 0;
     for folder in data_dir::scan(fixture.data.path()).unwrap().partitions {
-        for entry in fs::read_dir(&folder.path).unwrap() {
+        for entry in fs::read_dir(folder.path(fixture.data.path())).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "snapshot") {
                 let bytes = fs::read(&path).unwrap();
@@ -316,7 +316,7 @@ fn the_small_files_beside_the_partitions_are_understood() {
     assert_eq!(found.partitions.len(), fixture.of_kind("partition").count());
     for folder in &found.partitions {
         let entry = fixture.of_kind("topic").find(|value| value["topic"] == folder.topic.as_str()).unwrap();
-        let topic_id = partition_metadata::read(&folder.path).unwrap().unwrap();
+        let topic_id = partition_metadata::read(&folder.path(fixture.data.path())).unwrap().unwrap();
         assert_eq!(topic_id.to_string(), entry["topicId"].as_str().unwrap());
     }
     let meta = meta_properties::read(fixture.data.path()).unwrap().unwrap();
