@@ -118,7 +118,8 @@ fn write_image<'a>(to: &mut FlatBufferBuilder<'a>, image: &MetadataImage) -> WIP
     let topics = write_all(to, image.topics(), |to, topic| write_topic(to, topic, &mut lists));
     let broker_configs =
         write_all(to, image.broker_configs.iter(), |to, (broker, configs)| broker_configs_to_stored(*broker, configs).pack(to));
-    let features = write_all(to, image.features.iter(), |to, (name, level)| stored::FeatureT { name: name.clone(), level: *level }.pack(to));
+    let features =
+        write_all(to, image.features.iter(), |to, (name, level)| stored::FeatureT { name: name.clone(), level: *level }.pack(to));
     let deletions = write_all(to, image.deletions.values(), |to, deletion| deletion_to_stored(deletion).pack(to));
     let has_quotas = !image.client_quotas.is_empty();
     let client_quotas = has_quotas.then(|| write_all(to, image.client_quotas.iter(), |to, quota| quota_to_stored(quota).pack(to)));
@@ -165,9 +166,8 @@ fn write_topic<'image, 'a>(
     let name = to.create_string(topic.name.as_str());
     let configs = write_all(to, topic.configs.iter(), |to, (name, value)| config_to_stored(name, value).pack(to));
     let partitions = write_all(to, topic.partitions.iter(), |to, partition| {
-        let mut list = |ids: &'image [BrokerId]| {
-            *lists.entry(ids).or_insert_with(|| to.create_vector_from_iter(ids.iter().map(|broker| broker.0)))
-        };
+        let mut list =
+            |ids: &'image [BrokerId]| *lists.entry(ids).or_insert_with(|| to.create_vector_from_iter(ids.iter().map(|broker| broker.0)));
         let (replicas, isr) = (Some(list(&partition.replicas)), Some(list(&partition.isr)));
         let arguments = stored::PartitionArgs {
             replicas,
@@ -203,7 +203,10 @@ fn config_to_stored(name: &str, value: &str) -> stored::ConfigT {
 }
 
 fn broker_configs_to_stored(broker: Option<BrokerId>, configs: &Configs) -> stored::BrokerConfigsT {
-    stored::BrokerConfigsT { broker_id: broker.map(|broker| broker.0), configs: configs.iter().map(|(name, value)| config_to_stored(name, value)).collect() }
+    stored::BrokerConfigsT {
+        broker_id: broker.map(|broker| broker.0),
+        configs: configs.iter().map(|(name, value)| config_to_stored(name, value)).collect(),
+    }
 }
 
 fn deletion_to_stored(deletion: &TopicDeletion) -> stored::DeletionT {
@@ -254,7 +257,9 @@ fn from_stored(image: stored::MetadataImage<'_>) -> Result<MetadataImage, String
         broker_configs: Arc::new(broker_configs.collect()),
         features: Arc::new(image.features().iter().map(|feature| (feature.name().to_owned(), feature.level())).collect()),
         next_producer_id: ProducerId(image.next_producer_id()),
-        deletions: Arc::new(image.deletions().iter().map(|deletion| deletion_from_stored(deletion.unpack())).collect::<Result<_, String>>()?),
+        deletions: Arc::new(
+            image.deletions().iter().map(|deletion| deletion_from_stored(deletion.unpack())).collect::<Result<_, String>>()?,
+        ),
         client_quotas: Arc::new(quotas.collect::<Result<_, String>>()?),
         ..MetadataImage::empty(image.cluster_id(), NodeId(image.node_id()))
     };

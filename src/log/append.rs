@@ -6,6 +6,7 @@
 //! Invariant: after an error the bytes behind the log's end mean nothing, nor does the producer state: the log is offline, and the next recovery cuts them.
 
 use std::io::IoSlice;
+use std::ops::RangeInclusive;
 
 use super::error::LogError;
 use super::jobs::Step;
@@ -19,8 +20,11 @@ use crate::wire::batch::{BATCH_HEADER_BYTES, Batch};
 
 /// Writing to the disk is begun each time this much has come: small steps, so that the kernel never has a flood to flush.
 const WRITEBACK_STEP_BYTES: u32 = 4 << 20;
-/// Blocks are allotted ahead in steps of this size.
-const PREALLOCATION_STEP_BYTES: u32 = 16 << 20;
+/// Blocks are allotted ahead in steps of a quarter of what the segment holds, within these bounds. A step keeps the file from the core meanwhile, for
+/// milliseconds now and then: few steps, and none of a size that traffic does not bear out.
+const PREALLOCATION_STEP_BYTES: RangeInclusive<u32> = 16 << 20..=128 << 20;
+/// What the next segment's file is given before anybody writes to it, which keeps nobody waiting.
+const PREPARED_BYTES_MAX: u32 = 128 << 20;
 /// A log gets no preallocation before it has taken this much: thousands of quiet partitions must not claim the disk.
 const PREALLOCATION_TRAFFIC_BYTES_MIN: u64 = 1 << 20;
 /// Up to this many batches in one write need no allocation.
@@ -246,17 +250,19 @@ impl Log {
             self.steps.push(Step::StartWriteback { log: active.file.clone(), position, len: u64::from(dirty) });
             active.writeback_to = active.size;
         }
-        let wanted = active.size.saturating_add(PREALLOCATION_STEP_BYTES / 2).min(segment_bytes);
+        let step = (active.size / 4).clamp(*PREALLOCATION_STEP_BYTES.start(), *PREALLOCATION_STEP_BYTES.end());
+        let wanted = active.size.saturating_add(step / 2).min(segment_bytes);
         if has_traffic && wanted > active.preallocated_to {
             let from = active.preallocated_to.max(active.size);
-            let to = from.saturating_add(PREALLOCATION_STEP_BYTES).min(segment_bytes);
+            let to = from.saturating_add(step).min(segment_bytes);
             if to > from {
                 self.steps.push(Step::Preallocate { log: active.file.clone(), position: u64::from(from), len: u64::from(to - from) });
             }
             active.preallocated_to = to;
         }
         if matches!(self.prepared, Prepared::None) && self.active.size > segment_bytes / 2 {
-            self.prepare_next_segment();
+            let preallocate_bytes = if has_traffic { segment_bytes.min(PREPARED_BYTES_MAX) } else { 0 };
+            self.prepare_next_segment(preallocate_bytes);
         }
     }
 }

@@ -14,6 +14,7 @@ use super::compaction::swap;
 use super::format::{self, FileKind, Marking, PREPARED_FILE, SegmentFileName};
 use super::leader_epochs::{self, LeaderEpochs};
 use super::offset_index::OffsetIndex;
+use super::partition_log::PreparedFile;
 use super::producer_log;
 use super::producer_state::FrozenProducers;
 use super::time_index::TimeIndex;
@@ -37,7 +38,7 @@ pub struct JobDone {
 pub(super) enum Step {
     /// Make the next segment's file.
     Prepare {
-        preallocate_bytes: u64,
+        preallocate_bytes: u32,
     },
     /// Give the prepared file, in use since the roll, its name.
     NamePrepared {
@@ -94,7 +95,7 @@ pub(super) enum Step {
 
 #[derive(Debug)]
 pub(super) enum StepDone {
-    Prepared(io::Result<Arc<File>>),
+    Prepared(io::Result<PreparedFile>),
     NamedPrepared(io::Result<()>),
     Sealed {
         base_offset: Offset,
@@ -175,10 +176,17 @@ impl Step {
     }
 }
 
-fn prepare(directory: &Path, preallocate_bytes: u64) -> io::Result<Arc<File>> {
+fn prepare(directory: &Path, preallocate_bytes: u32) -> io::Result<PreparedFile> {
     let file = File::create(&directory.join(PREPARED_FILE))?;
-    file.preallocate(0, preallocate_bytes)?;
-    Ok(Arc::new(file))
+    let preallocated_bytes = match file.preallocate(0, u64::from(preallocate_bytes)) {
+        Ok(()) => preallocate_bytes,
+        // A disk that is nearly full keeps what it has for records.
+        Err(_) => {
+            file.truncate(0)?;
+            0
+        }
+    };
+    Ok(PreparedFile { file: Arc::new(file), preallocated_bytes })
 }
 
 fn name_prepared(directory: &Path, base_offset: Offset) -> io::Result<()> {

@@ -72,9 +72,16 @@ pub struct Log {
 pub(super) enum Prepared {
     None,
     Requested,
-    Ready(Arc<File>),
+    Ready(PreparedFile),
     /// In use, and not yet named.
     BeingNamed,
+}
+
+/// An empty file with blocks for so many bytes.
+#[derive(Debug)]
+pub(super) struct PreparedFile {
+    pub file: Arc<File>,
+    pub preallocated_bytes: u32,
 }
 
 /// Segments renamed to `.deleted` whose time has not come yet.

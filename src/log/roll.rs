@@ -14,7 +14,7 @@ use super::error::LogError;
 use super::format::{self, FileKind};
 use super::jobs::Step;
 use super::offset_index;
-use super::partition_log::{Log, Prepared};
+use super::partition_log::{Log, Prepared, PreparedFile};
 use super::segment::{ActiveSegment, FirstBatch, IndexSource, OpenSegment, SealedSegment};
 use super::time_index;
 use crate::base::{Offset, Timestamp};
@@ -102,8 +102,9 @@ impl Log {
         }
     }
 
-    pub(super) fn prepare_next_segment(&mut self) {
-        let preallocate_bytes = if self.config.preallocate { u64::from(self.config.segment_bytes) } else { 0 };
+    /// Has the next segment's file made, with so many bytes of blocks, or all of them if the topic asks for that.
+    pub(super) fn prepare_next_segment(&mut self, preallocate_bytes: u32) {
+        let preallocate_bytes = if self.config.preallocate { self.config.segment_bytes } else { preallocate_bytes };
         self.steps.push(Step::Prepare { preallocate_bytes });
         self.prepared = Prepared::Requested;
     }
@@ -115,21 +116,19 @@ impl Log {
     pub(super) fn roll(&mut self, now: Timestamp) -> Result<(), LogError> {
         assert!(self.active.size > 0, "an empty segment is not rolled");
         let base_offset = self.log_end_offset;
-        let file = match std::mem::replace(&mut self.prepared, Prepared::None) {
-            Prepared::Ready(file) => {
+        let PreparedFile { file, preallocated_bytes } = match std::mem::replace(&mut self.prepared, Prepared::None) {
+            Prepared::Ready(prepared) => {
                 self.steps.push(Step::NamePrepared { base_offset });
                 self.prepared = Prepared::BeingNamed;
-                file
+                prepared
             }
             other => {
                 self.prepared = other;
-                self.create_inline(base_offset)?
+                PreparedFile { file: self.create_inline(base_offset)?, preallocated_bytes: 0 }
             }
         };
         let mut sealed = std::mem::replace(&mut self.active, ActiveSegment::new(base_offset, file));
-        if self.config.preallocate {
-            self.active.preallocated_to = self.config.segment_bytes;
-        }
+        self.active.preallocated_to = preallocated_bytes;
         sealed.indexes.finish();
         let offset_index = Arc::new(sealed.indexes.offset_index);
         // Before the seal, as in Kafka: where the recovery point goes, the snapshot has gone.

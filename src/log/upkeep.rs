@@ -42,7 +42,7 @@ impl Log {
         if self.has_segment_time_passed(now) {
             match self.prepared {
                 // Without a file at hand the roll waits for the next tick: nothing arrives, so nothing is urgent.
-                Prepared::None => self.prepare_next_segment(),
+                Prepared::None => self.prepare_next_segment(0),
                 Prepared::Ready(_) => _ = self.roll(now),
                 Prepared::Requested | Prepared::BeingNamed => {}
             }
@@ -90,7 +90,7 @@ impl Log {
 
     fn step_done(&mut self, done: StepDone) {
         match done {
-            StepDone::Prepared(Ok(file)) => self.prepared = Prepared::Ready(file),
+            StepDone::Prepared(Ok(prepared)) => self.prepared = Prepared::Ready(prepared),
             StepDone::Prepared(Err(_)) => {
                 // The roll creates a file itself, and meets the error there if it lasts.
                 self.prepared = Prepared::None;

@@ -100,6 +100,46 @@ fn an_unclean_end_checks_from_the_recovery_point_on() {
     assert_eq!(read_all(&mut log, 300).len(), 40);
 }
 
+/// Blocks are asked for where nobody writes yet, and what was not needed goes back.
+#[test]
+fn the_next_segment_of_a_log_with_traffic_has_blocks_before_it_is_used() {
+    use std::os::unix::fs::MetadataExt;
+    const SEGMENT: u32 = 8 << 20;
+    let scratch = tempfile::tempdir().unwrap();
+    let reserve = crate::io::File::create(&scratch.path().join("reserve")).unwrap();
+    reserve.preallocate(0, 1 << 20).unwrap();
+    let config = LogConfig { segment_bytes: SEGMENT, ..small_segments() };
+    let blocks = |path: &std::path::Path| std::fs::metadata(path).unwrap().blocks() * 512;
+    if blocks(&scratch.path().join("reserve")) == 0 {
+        return; // this file system cannot
+    }
+    let quiet = scratch.path().join("quiet");
+    let (mut log, _) = open(&quiet, &small_segments(), OpenContext::default());
+    append(&mut log, &[batch(1, 700, 1)]);
+    work(&mut log);
+    assert_eq!(blocks(&quiet.join("next.log.prepared")), 0, "a quiet log claims nothing");
+
+    let busy = scratch.path().join("busy");
+    let (mut log, _) = open(&busy, &config, OpenContext::default());
+    for _ in 0..5 {
+        append(&mut log, &[batch(1, 1 << 20, 1)]);
+    }
+    work(&mut log);
+    let prepared = busy.join("next.log.prepared");
+    assert_eq!(std::fs::metadata(&prepared).unwrap().len(), 0);
+    assert!(blocks(&prepared) >= u64::from(SEGMENT), "{}", blocks(&prepared));
+    for _ in 0..5 {
+        append(&mut log, &[batch(1, 1 << 20, 1)]);
+    }
+    work(&mut log);
+    assert_eq!((log.segments(), log.counters().segments_created_inline), (2, 0));
+    let active = crate::log::format::path(&busy, Offset(7), crate::log::format::FileKind::Log);
+    assert!(blocks(&active) >= u64::from(SEGMENT));
+    log.close(true).unwrap();
+    assert!(blocks(&active) < 4 << 20, "what was left over goes back");
+    assert_eq!(read_all(&mut open(&busy, &config, clean_at(Offset(10))).0, 1 << 20).len(), 10);
+}
+
 #[test]
 fn log_append_time_is_written_into_the_batches() {
     let scratch = tempfile::tempdir().unwrap();
