@@ -7,8 +7,8 @@ use std::process::Command;
 
 use serde::Serialize;
 
-use crate::server::{Host, run};
-use crate::work::{GIB, TOPIC};
+use crate::server::{Host, Topic, run};
+use crate::work::TOPIC;
 
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -27,8 +27,6 @@ pub enum Contestant {
     Iggy,
 }
 
-/// The floor deletes nothing: minutes of writes go over what it wrote before. No other row writes so much.
-const FLOOR_FILE_BYTES_MAX: u64 = 24 * GIB;
 const KAFKA_CLUSTER_ID: &str = "cGFnZXdpcmUtY29tcGFyZQ";
 /// The options of Kafka's own start script.
 const KAFKA_JVM_OPTIONS: &[&str] = &[
@@ -84,11 +82,11 @@ impl Contestant {
     }
 
     /// The command that runs it until it is ended.
-    pub fn command(self, host: &Host, directory: &Path) -> Command {
+    pub fn command(self, host: &Host, directory: &Path, topic: &Topic<'_>) -> Command {
         match self {
-            Contestant::Floor => floor(host, directory, "sendfile"),
-            Contestant::FloorSplice => floor(host, directory, "splice"),
-            Contestant::FloorCopy => floor(host, directory, "copy"),
+            Contestant::Floor => floor(host, directory, topic, "sendfile"),
+            Contestant::FloorSplice => floor(host, directory, topic, "splice"),
+            Contestant::FloorCopy => floor(host, directory, topic, "copy"),
             Contestant::Pagewire => pagewire(host, directory, "auto"),
             Contestant::PagewireCopy => pagewire(host, directory, "copy"),
             Contestant::Kafka => {
@@ -113,11 +111,14 @@ fn kafka_class_path(host: &Host) -> String {
     format!("{}/*", jars.display())
 }
 
-fn floor(host: &Host, directory: &Path, way: &str) -> Command {
+fn floor(host: &Host, directory: &Path, topic: &Topic<'_>, way: &str) -> Command {
     let address = SocketAddr::from(([127, 0, 0, 1], host.port));
     let mut command = Command::new(host.programs.join("pagewire-floor"));
     command.args(["--listen", &address.to_string(), "--topic", TOPIC, "--way", way, "--file"]).arg(directory.join("log"));
-    command.args(["--file-bytes-max", &FLOOR_FILE_BYTES_MAX.to_string()]);
+    // Where a broker deletes, the floor does.
+    if let (Some(segment), Some(_)) = (topic.setting("segment.bytes"), topic.setting("retention.bytes")) {
+        command.args(["--file-bytes-max", segment]);
+    }
     command
 }
 

@@ -61,6 +61,10 @@ pub struct Topic<'a> {
 impl Topic<'_> {
     /// One partition, with the settings that a broker gives by itself.
     pub const PLAIN: Topic<'static> = Topic { partitions: 1, settings: &[] };
+
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
 }
 
 /// Long enough for a JVM on a busy machine.
@@ -86,7 +90,7 @@ impl Server {
         contestant.prepare(host, &directory)?;
         let address = SocketAddr::from(([127, 0, 0, 1], host.port));
         wait_until_nobody_listens(address)?;
-        let process = spawn(contestant, host, &directory)?;
+        let process = spawn(contestant, host, &directory, topic)?;
         let mut server = Server { process, contestant, directory, address };
         server.wait_until(|server| Ok(TcpStream::connect(server.address).is_ok()))?;
         if contestant.is_broker() {
@@ -170,7 +174,7 @@ impl Server {
         }
         wait_until_nobody_listens(self.address)?;
         let started = Instant::now();
-        self.process = spawn(self.contestant, host, &self.directory)?;
+        self.process = spawn(self.contestant, host, &self.directory, &Topic::PLAIN)?;
         Ok(started)
     }
 
@@ -231,8 +235,8 @@ pub fn keep_off(processor: usize) -> io::Result<Vec<usize>> {
     Ok(others)
 }
 
-fn spawn(contestant: Contestant, host: &Host, directory: &Path) -> io::Result<Child> {
-    let command = contestant.command(host, directory);
+fn spawn(contestant: Contestant, host: &Host, directory: &Path, topic: &Topic<'_>) -> io::Result<Child> {
+    let command = contestant.command(host, directory, topic);
     let mut pinned = Command::new("taskset");
     pinned.args(["-c", &host.processor.to_string()]).arg(command.get_program()).args(command.get_args());
     pinned.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));

@@ -93,7 +93,7 @@ impl Run<'_> {
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
-pub const GIB: u64 = 1 << 30;
+const GIB: u64 = 1 << 30;
 /// Far more than the memory that a contestant is left: four readers evenly spaced never find what another has read.
 const COLD_BYTES: u64 = 12 * GIB;
 

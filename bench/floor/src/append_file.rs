@@ -1,12 +1,13 @@
 //! The file that the floor appends to and serves from.
 //!
-//! Invariant: every batch has the size and the record count of the first one, so an offset names a position by a division, until the file is written over: from
-//! then on nothing is read of it.
+//! Invariant: every batch has the size and the record count of the first one, so an offset names a position by a division, as long as there is one file. Behind
+//! that nothing is read.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::io::pwritev;
 
@@ -15,13 +16,21 @@ const CRC_AT: usize = 17;
 const CRC_START: usize = 21;
 const LAST_OFFSET_DELTA_AT: usize = 23;
 
+/// When a file is full, and how many full ones stay.
+#[derive(Clone, Copy)]
+pub struct Roll {
+    pub file_bytes_max: u64,
+    pub full_files_max: usize,
+}
+
 pub struct AppendFile {
     file: File,
     /// The next batch goes here.
     position: u64,
-    /// It goes to the start of the file instead, if it would end behind this.
-    size_max: u64,
-    is_written_over: bool,
+    path: PathBuf,
+    roll: Roll,
+    full: VecDeque<PathBuf>,
+    rolled: u64,
     batch_bytes: u64,
     records_per_batch: i64,
     /// The offset of the next record.
@@ -29,13 +38,14 @@ pub struct AppendFile {
 }
 
 impl AppendFile {
-    /// An empty file, which is written over from its start once it is `size_max` bytes long.
+    /// An empty file; those behind it have a number as their extension.
     ///
     /// # Errors
     /// The host's.
-    pub fn create(path: &Path, size_max: u64) -> io::Result<AppendFile> {
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
-        Ok(AppendFile { file, position: 0, size_max, is_written_over: false, batch_bytes: 0, records_per_batch: 0, end_offset: 0 })
+    pub fn create(path: &Path, roll: Roll) -> io::Result<AppendFile> {
+        let (file, path) = (create_empty(path)?, path.to_owned());
+        let full = VecDeque::new();
+        Ok(AppendFile { file, position: 0, path, roll, full, rolled: 0, batch_bytes: 0, records_per_batch: 0, end_offset: 0 })
     }
 
     /// Checks each batch's CRC and writes all of them at the end, in one call. Answers the first one's offset.
@@ -60,8 +70,8 @@ impl AppendFile {
             bytes += batch.len() as u64;
             self.end_offset += self.records_per_batch;
         }
-        if self.position + bytes > self.size_max {
-            (self.position, self.is_written_over) = (0, true);
+        if self.position + bytes > self.roll.file_bytes_max {
+            self.go_on_in_another()?;
         }
         if pwritev(&self.file, batches, self.position)? as u64 != bytes {
             return Err(io::Error::other("the disk took part of a write"));
@@ -70,13 +80,27 @@ impl AppendFile {
         Ok(base_offset)
     }
 
+    fn go_on_in_another(&mut self) -> io::Result<()> {
+        self.rolled += 1;
+        let next = self.path.with_extension(self.rolled.to_string());
+        (self.file, self.position) = (create_empty(&next)?, 0);
+        self.full.push_back(std::mem::replace(&mut self.path, next));
+        if self.full.len() > self.roll.full_files_max
+            && let Some(oldest) = self.full.pop_front()
+        {
+            // What giving its blocks back takes is not waited for; a file that stays is seen on the disk.
+            std::thread::spawn(move || std::fs::remove_file(oldest));
+        }
+        Ok(())
+    }
+
     /// Where the whole batches from `offset` on lie that fit into `bytes_max`: position and length. One batch at least, if there is one.
     ///
     /// # Errors
-    /// The file was written over.
+    /// There is more than one file.
     pub fn find(&self, offset: i64, bytes_max: u64) -> io::Result<(u64, usize)> {
-        if self.is_written_over {
-            return Err(io::Error::other("a file that was written over serves nothing"));
+        if self.rolled > 0 {
+            return Err(io::Error::other("the floor serves what lies in one file only"));
         }
         if self.batch_bytes == 0 || offset >= self.end_offset {
             return Ok((self.position, 0));
@@ -89,4 +113,8 @@ impl AppendFile {
     pub fn file(&self) -> impl AsFd + '_ {
         &self.file
     }
+}
+
+fn create_empty(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(true).open(path)
 }

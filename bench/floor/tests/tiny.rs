@@ -20,11 +20,16 @@ struct Floor {
 
 impl Floor {
     fn start(way: &str) -> Floor {
+        Floor::start_with(way, &[])
+    }
+
+    fn start_with(way: &str, arguments: &[&str]) -> Floor {
         let port = free_port();
         let (address, directory) = (format!("127.0.0.1:{port}"), tempfile::tempdir().unwrap());
         let process = Command::new(env!("CARGO_BIN_EXE_pagewire-floor"))
             .args(["--listen", &address, "--way", way, "--file"])
             .arg(directory.path().join("log"))
+            .args(arguments)
             .spawn()
             .unwrap();
         let begun = Instant::now();
@@ -67,6 +72,23 @@ fn what_is_appended_is_served_by_every_way() {
         assert_eq!(served["requests"], 40);
         assert!(served["bytes"].as_u64().unwrap() > 40 * 50_000, "whole ranges came: {served}");
     }
+}
+
+#[test]
+fn full_files_are_left_for_others_and_removed() {
+    let floor = Floor::start_with("sendfile", &["--file-bytes-max", "20000", "--full-files-max", "2"]);
+    floor.drive(&["--connections", "1", "--requests", "40", "ingest", "--pipeline", "1"]);
+    let files = || std::fs::read_dir(floor.directory.path()).unwrap().count();
+    let begun = Instant::now();
+    // Two full ones and the one in use.
+    while files() > 3 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{} files stayed", files());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let sizes: Vec<u64> =
+        std::fs::read_dir(floor.directory.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
+    assert!(sizes.len() == 3 && sizes.iter().all(|size| *size <= 20_000), "{sizes:?}");
+    assert!(!floor.directory.path().join("log").exists(), "the oldest goes first");
 }
 
 #[test]

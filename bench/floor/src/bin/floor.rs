@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
-use pagewire_floor::append_file::AppendFile;
+use pagewire_floor::append_file::{AppendFile, Roll};
 use pagewire_floor::connection::Way;
 use pagewire_floor::floor;
 
@@ -21,12 +21,16 @@ struct Arguments {
     /// How stored bytes go to a socket
     #[arg(long, value_enum, default_value = "sendfile")]
     way: Way,
-    /// Bytes after which the file is written over from its start; nothing is served then
+    /// Bytes after which the floor goes on in another file; nothing is served then
     #[arg(long, default_value_t = u64::MAX)]
     file_bytes_max: u64,
+    /// How many full files stay
+    #[arg(long, default_value_t = 16)]
+    full_files_max: usize,
 }
 
 fn main() -> std::io::Result<()> {
-    let Arguments { listen, file, topic, way, file_bytes_max } = Arguments::parse();
-    floor::serve(listen, AppendFile::create(&file, file_bytes_max)?, &topic, way)
+    let Arguments { listen, file, topic, way, file_bytes_max, full_files_max } = Arguments::parse();
+    let log = AppendFile::create(&file, Roll { file_bytes_max, full_files_max })?;
+    floor::serve(listen, log, &topic, way)
 }
