@@ -27,7 +27,9 @@ use crate::shard::partition::PartitionKey;
 
 /// Threads that open logs behind the first request. On a machine that has just started each waits for the disk.
 const THREADS: usize = 4;
-/// Logs that such a thread opens in one go. Whoever waits for one of them waits for all.
+/// Logs that such a thread opens in one go. Whoever waits for one of them waits for all, and a busy core lets it wait long.
+const BACKGROUND_PIECE_PARTITIONS: usize = 2;
+/// Logs that a helper thread opens in one go.
 const PIECE_PARTITIONS: usize = 16;
 
 /// A partition whose log is to be opened.
@@ -144,7 +146,7 @@ impl Opening {
         checkpoints: Rc<Checkpoints>,
     ) -> io::Result<Rc<Opening>> {
         let LeftToOpen { opener, wanted } = left;
-        let threads = wanted.len().div_ceil(PIECE_PARTITIONS).min(THREADS);
+        let threads = wanted.len().div_ceil(BACKGROUND_PIECE_PARTITIONS).min(THREADS);
         let start = |number| BackgroundThread::start(&format!("opener-{number}"), Share::Leftover);
         let threads: Vec<_> = (0..threads).map(start).collect::<io::Result<_>>()?;
         let (opener, left) = (Arc::new(opener), RefCell::new(Left::new(wanted)));
@@ -165,7 +167,7 @@ impl Opening {
         });
     }
 
-    /// Somebody waits for all: helper threads open beside the background, which a busy core leaves little time.
+    /// Somebody waits for all: helper threads open beside the background, which a busy core leaves next to no time.
     pub(super) fn open_all_now(self: &Rc<Self>) {
         if !self.left.borrow().in_order.is_empty() && !self.is_hurried.replace(true) {
             let mut hurried = self.hurried.borrow_mut();
@@ -205,22 +207,22 @@ impl Opening {
     }
 
     async fn open_in_background(self: Rc<Self>, thread: BackgroundThread) {
-        while let Some((keys, work)) = self.next_piece() {
+        while let Some((keys, work)) = self.next_piece(BACKGROUND_PIECE_PARTITIONS) {
             let opened = thread.run(work).await;
             self.hand_over(keys, opened).await;
         }
     }
 
     async fn open_by_helper(self: Rc<Self>) {
-        while let Some((keys, work)) = self.next_piece() {
+        while let Some((keys, work)) = self.next_piece(PIECE_PARTITIONS) {
             let opened = tokio::task::spawn_blocking(work).await.expect("opening does not panic");
             self.hand_over(keys, opened).await;
         }
     }
 
     /// What is opened next, and how. `None` at the end.
-    fn next_piece(&self) -> Option<(Vec<PartitionKey>, impl FnOnce() -> OpenedPiece + Send + use<>)> {
-        let piece = self.left.borrow_mut().take_piece();
+    fn next_piece(&self, partitions_max: usize) -> Option<(Vec<PartitionKey>, impl FnOnce() -> OpenedPiece + Send + use<>)> {
+        let piece = self.left.borrow_mut().take_piece(partitions_max);
         let (keys, opener) = (piece.iter().map(key_of).collect(), self.opener.clone());
         (!piece.is_empty()).then_some((keys, move || opener.open_durably(&piece)))
     }
@@ -268,9 +270,9 @@ impl Left {
     }
 
     /// The next piece of work. Empty at the end.
-    fn take_piece(&mut self) -> Vec<Wanted> {
-        let mut piece = Vec::with_capacity(PIECE_PARTITIONS);
-        while piece.len() < PIECE_PARTITIONS
+    fn take_piece(&mut self, partitions_max: usize) -> Vec<Wanted> {
+        let mut piece = Vec::with_capacity(partitions_max);
+        while piece.len() < partitions_max
             && let Some(key) = self.in_order.pop_front()
         {
             piece.extend(self.wanted.remove(&key));

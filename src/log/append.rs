@@ -20,7 +20,7 @@ use crate::wire::batch::{BATCH_HEADER_BYTES, Batch};
 
 /// Writing to the disk is begun each time this much has come: small steps, so that the kernel never has a flood to flush.
 const WRITEBACK_STEP_BYTES: u32 = 4 << 20;
-/// Blocks are allotted ahead in steps of a quarter of what the segment holds, within these bounds. A step keeps the file from the core meanwhile, for
+/// Blocks are allotted ahead in steps of a quarter of what the segment has taken since the log was opened, within these bounds. A step keeps the file from the core meanwhile, for
 /// milliseconds now and then: few steps, and none of a size that traffic does not bear out.
 const PREALLOCATION_STEP_BYTES: RangeInclusive<u32> = 16 << 20..=128 << 20;
 /// What the next segment's file is given before anybody writes to it, which keeps nobody waiting.
@@ -243,6 +243,7 @@ impl Log {
     fn start_background_work(&mut self) {
         let segment_bytes = self.config.segment_bytes;
         let has_traffic = self.appended_bytes >= PREALLOCATION_TRAFFIC_BYTES_MIN;
+        let traffic_bytes = u32::try_from(self.appended_bytes).unwrap_or(u32::MAX);
         let active = &mut self.active;
         let dirty = active.size - active.writeback_to;
         if dirty >= WRITEBACK_STEP_BYTES {
@@ -250,7 +251,7 @@ impl Log {
             self.steps.push(Step::StartWriteback { log: active.file.clone(), position, len: u64::from(dirty) });
             active.writeback_to = active.size;
         }
-        let step = (active.size / 4).clamp(*PREALLOCATION_STEP_BYTES.start(), *PREALLOCATION_STEP_BYTES.end());
+        let step = (active.size.min(traffic_bytes) / 4).clamp(*PREALLOCATION_STEP_BYTES.start(), *PREALLOCATION_STEP_BYTES.end());
         let wanted = active.size.saturating_add(step / 2).min(segment_bytes);
         if has_traffic && wanted > active.preallocated_to {
             let from = active.preallocated_to.max(active.size);
@@ -261,7 +262,8 @@ impl Log {
             active.preallocated_to = to;
         }
         if matches!(self.prepared, Prepared::None) && self.active.size > segment_bytes / 2 {
-            let preallocate_bytes = if has_traffic { segment_bytes.min(PREPARED_BYTES_MAX) } else { 0 };
+            let bytes = segment_bytes.min(PREPARED_BYTES_MAX);
+            let preallocate_bytes = if has_traffic && traffic_bytes >= bytes / 2 { bytes } else { 0 };
             self.prepare_next_segment(preallocate_bytes);
         }
     }

@@ -28,6 +28,9 @@ pub struct Job {
     pub(super) steps: Vec<Step>,
 }
 
+/// One log is given no more than this part of what the disk has left.
+const PREALLOCATED_PART_OF_SPACE: u64 = 16;
+
 /// What came of a [`Job`]; for `Log::job_done`.
 #[derive(Debug)]
 pub struct JobDone {
@@ -155,7 +158,7 @@ impl Step {
                 let _ = log.start_writeback(position, len);
                 StepDone::Other
             }
-            Step::Preallocate { log, position, len } => StepDone::Preallocated(log.preallocate(position, len)),
+            Step::Preallocate { log, position, len } => StepDone::Preallocated(preallocate(directory, &log, position, len)),
             Step::Retire { base_offsets, next_base_offset } => {
                 let result = base_offsets.iter().try_for_each(|base_offset| retire_segment(directory, *base_offset));
                 StepDone::Retired { next_base_offset, result }
@@ -178,15 +181,27 @@ impl Step {
 
 fn prepare(directory: &Path, preallocate_bytes: u32) -> io::Result<PreparedFile> {
     let file = File::create(&directory.join(PREPARED_FILE))?;
-    let preallocated_bytes = match file.preallocate(0, u64::from(preallocate_bytes)) {
+    let preallocated_bytes = match preallocate(directory, &file, 0, u64::from(preallocate_bytes)) {
         Ok(()) => preallocate_bytes,
-        // A disk that is nearly full keeps what it has for records.
-        Err(_) => {
+        Err(error) if error.kind() == ErrorKind::StorageFull => {
+            // What it got before the disk was full.
             file.truncate(0)?;
             0
         }
+        Err(error) => return Err(error),
     };
     Ok(PreparedFile { file: Arc::new(file), preallocated_bytes })
+}
+
+/// Blocks ahead of the data, unless they were too large a part of what the disk has left: that is for records.
+///
+/// # Errors
+/// `StorageFull` then, and the host's.
+fn preallocate(directory: &Path, file: &File, position: u64, len: u64) -> io::Result<()> {
+    if len > crate::io::directory::space(directory)?.available_bytes / PREALLOCATED_PART_OF_SPACE {
+        return Err(ErrorKind::StorageFull.into());
+    }
+    file.preallocate(position, len)
 }
 
 fn name_prepared(directory: &Path, base_offset: Offset) -> io::Result<()> {

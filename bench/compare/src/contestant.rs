@@ -116,8 +116,9 @@ fn floor(host: &Host, directory: &Path, topic: &Topic<'_>, way: &str) -> Command
     let mut command = Command::new(host.programs.join("pagewire-floor"));
     command.args(["--listen", &address.to_string(), "--topic", TOPIC, "--way", way, "--file"]).arg(directory.join("log"));
     // Where a broker deletes, the floor does.
-    if let (Some(segment), Some(_)) = (topic.setting("segment.bytes"), topic.setting("retention.bytes")) {
-        command.args(["--file-bytes-max", segment]);
+    let bytes = |setting| topic.setting(setting).and_then(|value| value.parse::<u64>().ok());
+    if let (Some(segment), Some(retained)) = (bytes("segment.bytes"), bytes("retention.bytes")) {
+        command.args(["--file-bytes-max", &segment.to_string(), "--full-files-max", &(retained / segment).to_string()]);
     }
     command
 }

@@ -138,8 +138,9 @@ impl Server {
         self.wait_until(|server| {
             let before = process_time::of_process_ns(server.pid())?;
             std::thread::sleep(IDLE_LOOK);
-            let used = process_time::of_process_ns(server.pid())?.saturating_sub(before);
-            Ok(u128::from(used) * IDLE_PART < IDLE_LOOK.as_nanos())
+            // Less than before: a thread has ended, which did something.
+            let used = process_time::of_process_ns(server.pid())?.checked_sub(before);
+            Ok(used.is_some_and(|used| u128::from(used) * IDLE_PART < IDLE_LOOK.as_nanos()))
         })
     }
 

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
 use rustix::io::pwritev;
 
@@ -31,6 +32,8 @@ pub struct AppendFile {
     roll: Roll,
     full: VecDeque<PathBuf>,
     rolled: u64,
+    /// To the one thread that removes files. It lives as long as this: what it takes of a processor counts.
+    remover: mpsc::Sender<PathBuf>,
     batch_bytes: u64,
     records_per_batch: i64,
     /// The offset of the next record.
@@ -44,8 +47,10 @@ impl AppendFile {
     /// The host's.
     pub fn create(path: &Path, roll: Roll) -> io::Result<AppendFile> {
         let (file, path) = (create_empty(path)?, path.to_owned());
+        let (remover, removed) = mpsc::channel();
+        std::thread::spawn(move || removed.iter().try_for_each(std::fs::remove_file));
         let full = VecDeque::new();
-        Ok(AppendFile { file, position: 0, path, roll, full, rolled: 0, batch_bytes: 0, records_per_batch: 0, end_offset: 0 })
+        Ok(AppendFile { file, position: 0, path, roll, full, rolled: 0, remover, batch_bytes: 0, records_per_batch: 0, end_offset: 0 })
     }
 
     /// Checks each batch's CRC and writes all of them at the end, in one call. Answers the first one's offset.
@@ -88,8 +93,8 @@ impl AppendFile {
         if self.full.len() > self.roll.full_files_max
             && let Some(oldest) = self.full.pop_front()
         {
-            // What giving its blocks back takes is not waited for; a file that stays is seen on the disk.
-            std::thread::spawn(move || std::fs::remove_file(oldest));
+            // What giving its blocks back takes is not waited for.
+            self.remover.send(oldest).map_err(|_| io::Error::other("an earlier file could not be removed"))?;
         }
         Ok(())
     }

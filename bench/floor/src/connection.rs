@@ -175,6 +175,9 @@ impl Connection {
                 Out::Range { left: 0, .. } => Ok(true),
                 Out::Range { position, left } => {
                     let count = send_range(&self.stream, log, &mut self.pipe, *position, *left, way);
+                    if count == Ok(0) {
+                        return Err(io::Error::other("a range ends behind its file"));
+                    }
                     count.map(|count| {
                         (*position, *left) = (*position + count as u64, *left - count);
                         *left == 0

@@ -57,6 +57,30 @@ fn an_image_comes_back_as_it_was() {
     }
 }
 
+/// A million partitions have a few lists of replicas.
+#[test]
+fn partitions_share_their_lists_of_replicas() {
+    let mut image = MetadataImage::empty("cluster", NodeId(1));
+    let partitions = (0..1000).map(|index| PartitionImage {
+        index: PartitionIndex(index),
+        replicas: [BrokerId(index % 2)].into(),
+        isr: [BrokerId(index % 2)].into(),
+        leader: BrokerId(index % 2),
+        leader_epoch: LeaderEpoch(index),
+        partition_epoch: PartitionEpoch(index),
+        core: CoreId(0),
+    });
+    let (id, configs, partitions) = (TopicId([1; 16]), Arc::default(), partitions.collect());
+    image.put_topic(TopicImage { name: TopicName::new("one").unwrap(), id, configs, partitions });
+    let bytes = encode(&image);
+    assert!(bytes.len() < 36 * 1000, "{} bytes: 8 more for each list that is written again", bytes.len());
+    let decoded = decode(&bytes).unwrap();
+    assert_eq!(decoded, image);
+    let partitions = &decoded.topic("one").unwrap().partitions;
+    assert!(Arc::ptr_eq(&partitions[0].replicas, &partitions[998].isr));
+    assert!(!Arc::ptr_eq(&partitions[0].replicas, &partitions[1].replicas));
+}
+
 #[test]
 fn the_header_is_the_one_in_the_table() {
     let bytes = encode(&image());

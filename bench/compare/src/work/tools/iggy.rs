@@ -23,15 +23,14 @@ pub(super) fn produce(run: &Run<'_>, server: &Server, records: u64, records_per_
 }
 
 pub(super) fn consume(run: &Run<'_>, server: &Server, records: u64) -> io::Result<Said> {
-    let mut command = bench(run, records, CONSUMED_PER_BATCH);
-    command.arg("--reuse-streams");
-    measure(command, "pinned-consumer", "--consumers", server)
+    measure(bench(run, records, CONSUMED_PER_BATCH), "pinned-consumer", "--consumers", server)
 }
 
-/// `records` in all, `per_batch` of them in each request.
+/// `records` in all, `per_batch` of them in each request. Without that word it would first delete what an earlier run of it has left.
 fn bench(run: &Run<'_>, records: u64, per_batch: u64) -> Command {
     let mut command = Command::new(run.host.iggy("iggy-bench"));
     command.args(["--message-size", &RECORD_BYTES.to_string(), "--messages-per-batch", &per_batch.to_string()]);
+    command.arg("--reuse-streams");
     command.args(["--message-batches", &(records / per_batch / ACTORS).to_string()]);
     command
 }
