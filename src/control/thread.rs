@@ -85,7 +85,7 @@ pub async fn run(control: Control, reports: impl Reports) -> std::io::Result<()>
                 }
                 done = helpers.next_done() => cores.send(done.reply.core, done.reply.message(done.answer)),
                 _ = checkpoint.tick() => {
-                    // It waits until all logs are open.
+                    // A checkpoint waits until all logs are open.
                     opening.open_all_now();
                     let (checkpoints, cores, data_dir) = (checkpoints.clone(), cores.clone(), data_dir.clone());
                     spawn_local(async move { checkpoints.write_all(&cores, &data_dir).await });

@@ -20,8 +20,8 @@ use crate::wire::batch::{BATCH_HEADER_BYTES, Batch};
 
 /// Writing to the disk is begun each time this much has come: small steps, so that the kernel never has a flood to flush.
 const WRITEBACK_STEP_BYTES: u32 = 4 << 20;
-/// Blocks are allotted ahead in steps of a quarter of what the segment has taken since the log was opened, within these bounds. A step keeps the file from the core meanwhile, for
-/// milliseconds now and then: few steps, and none of a size that traffic does not bear out.
+/// Blocks are allotted ahead in steps of a quarter of what the segment has taken since the log was opened, within these bounds.
+/// A step keeps the file from the core, for milliseconds now and then: few steps, and none that traffic does not bear out.
 const PREALLOCATION_STEP_BYTES: RangeInclusive<u32> = 16 << 20..=128 << 20;
 /// What the next segment's file is given before anybody writes to it, which keeps nobody waiting.
 const PREPARED_BYTES_MAX: u32 = 128 << 20;

@@ -21,15 +21,15 @@ use super::time_index::TimeIndex;
 use crate::base::Offset;
 use crate::io::{File, directory};
 
+/// One log is given no more than this part of what the disk has left.
+const PREALLOCATED_PART_OF_SPACE: u64 = 16;
+
 /// One round of background work of one log.
 #[derive(Debug)]
 pub struct Job {
     pub(super) directory: Arc<Path>,
     pub(super) steps: Vec<Step>,
 }
-
-/// One log is given no more than this part of what the disk has left.
-const PREALLOCATED_PART_OF_SPACE: u64 = 16;
 
 /// What came of a [`Job`]; for `Log::job_done`.
 #[derive(Debug)]
