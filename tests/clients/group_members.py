@@ -9,6 +9,7 @@ A member is told everything by one JSON argument:
 | `instance` | its `group.instance.id`, or null |
 | `reset` | `auto.offset.reset`: `earliest` or `latest` |
 | `session_ms`, `heartbeat_ms` | for the classic protocols |
+| `keeps_metadata` | a client that would forget all topics when no broker answers (KIP-899) must not; heard by the Java client |
 
 A line on its standard input, or the end of it, is the order to commit and leave. It prints a JSON line per event, with `at`,
 microseconds since 1970, and writes each line whole before it goes on, so that a kill takes nothing back:

@@ -44,6 +44,7 @@ class GroupRun:
         self.protocol = protocol
         self.broker_kind = broker_kind
         self.reset = "earliest"
+        self.keeps_metadata = False
         self.members = []
         self.found = []
         self.restarts = 0
@@ -74,6 +75,7 @@ class GroupRun:
             "reset": self.reset,
             "session_ms": session_ms,
             "heartbeat_ms": HEARTBEAT_MS,
+            "keeps_metadata": self.keeps_metadata,
         }
 
     def join(self, instance=None, session_ms=SESSION_MS, protocol=None):

@@ -80,6 +80,9 @@ public final class Member implements ConsumerRebalanceListener {
         settings.put("enable.auto.commit", "false");
         settings.put("auto.offset.reset", setup.get("reset").asText());
         settings.put("reconnect.backoff.max.ms", "500");
+        if (setup.get("keeps_metadata").asBoolean()) {
+            settings.put("metadata.recovery.strategy", "none");
+        }
         if (!setup.get("instance").isNull()) {
             settings.put("group.instance.id", setup.get("instance").asText());
         }
