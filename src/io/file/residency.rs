@@ -34,8 +34,8 @@ const WARY_STRETCH_MS_MAX: u64 = 1;
 const WARY_MS: u64 = 100;
 /// For how long something that was missing counts as a sign that somebody reads cold data.
 const LATELY_MS: u64 = 1000;
-/// Such places that a thread remembers: two for each of so many readers, if they do not take each other's places.
-const SEEN_PAGES_MAX: usize = 128;
+/// Such places that a thread remembers, a power of two: two for each of its readers, and so many that they seldom take each other's.
+const SEEN_PAGES_MAX: usize = 1024;
 
 /// What a file keeps for the questions.
 #[derive(Debug)]
@@ -221,9 +221,10 @@ fn remember(seen: Seen) {
     SEEN.with(|places| places[slot(seen.file, seen.page)].set(seen));
 }
 
-fn slot(file: u64, page: u64) -> usize {
-    // Readers of one file are far apart, and those of several at like places.
-    (page.wrapping_add(file.wrapping_mul(31)) % SEEN_PAGES_MAX as u64) as usize
+pub(super) fn slot(file: u64, page: u64) -> usize {
+    // Readers may be evenly apart, in one file as in several: their places must not be. The upper half of such a product (Fibonacci hashing) scatters them.
+    let scattered = (page ^ file.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (scattered >> (u64::BITS - SEEN_PAGES_MAX.ilog2())) as usize
 }
 
 /// Something was missing.
