@@ -41,6 +41,16 @@ const KAFKA_JVM_OPTIONS: &[&str] = &[
 ];
 
 impl Contestant {
+    pub const ALL: [Contestant; 7] = [
+        Contestant::Floor,
+        Contestant::FloorSplice,
+        Contestant::FloorCopy,
+        Contestant::Pagewire,
+        Contestant::PagewireCopy,
+        Contestant::Kafka,
+        Contestant::Iggy,
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             Contestant::Floor => "floor",
@@ -51,6 +61,28 @@ impl Contestant {
             Contestant::Kafka => "apache-kafka",
             Contestant::Iggy => "apache-iggy",
         }
+    }
+
+    /// # Errors
+    /// Nobody is called so.
+    pub fn named(name: &str) -> io::Result<Contestant> {
+        let contestant = Contestant::ALL.into_iter().find(|contestant| contestant.name() == name);
+        contestant.ok_or_else(|| io::Error::other(format!("there is no contestant {name:?}")))
+    }
+
+    /// Which program this is, such that another build is another: the CRC-32C of its file, or for Apache Kafka its version.
+    ///
+    /// # Errors
+    /// The host's: the program is not there.
+    pub fn program(self, host: &Host) -> io::Result<String> {
+        let file = match self {
+            Contestant::Floor | Contestant::FloorSplice | Contestant::FloorCopy => host.programs.join("pagewire-floor"),
+            Contestant::Pagewire | Contestant::PagewireCopy => host.programs.join("pagewire"),
+            Contestant::Kafka => return kafka_version(host),
+            Contestant::Iggy => host.iggy("iggy-server"),
+        };
+        let bytes = std::fs::read(&file).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))?;
+        Ok(format!("{:08x}", crc32c::crc32c(&bytes)))
     }
 
     /// Whether the host has its programs.
@@ -107,8 +139,22 @@ pub fn java(host: &Host) -> Command {
 }
 
 fn kafka_class_path(host: &Host) -> String {
-    let jars = host.kafka_jars.as_deref().expect("Kafka takes part only with its jars");
-    format!("{}/*", jars.display())
+    format!("{}/*", kafka_jars(host).display())
+}
+
+fn kafka_jars(host: &Host) -> &Path {
+    host.kafka_jars.as_deref().expect("Kafka takes part only with its jars")
+}
+
+/// The name of the jar with the broker, such as `kafka_2.13-4.3.0`.
+fn kafka_version(host: &Host) -> io::Result<String> {
+    for jar in std::fs::read_dir(kafka_jars(host))? {
+        let name = jar?.file_name().to_string_lossy().into_owned();
+        if let Some(version) = name.strip_suffix(".jar").filter(|name| name.starts_with("kafka_")) {
+            return Ok(version.to_owned());
+        }
+    }
+    Err(io::Error::other(format!("there is no kafka_*.jar in {}", kafka_jars(host).display())))
 }
 
 fn floor(host: &Host, directory: &Path, topic: &Topic<'_>, way: &str) -> Command {

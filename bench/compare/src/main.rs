@@ -20,6 +20,7 @@ mod sample;
 mod server;
 mod work;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
@@ -27,6 +28,7 @@ use clap::Parser;
 
 use contestant::Contestant;
 use memory::Memory;
+use report::Measured;
 use sample::Results;
 use server::Host;
 use work::{Row, Run};
@@ -52,11 +54,9 @@ struct Arguments {
     /// The first of the ports in use
     #[arg(long, default_value_t = 9392)]
     port: u16,
+    /// Turns of each row
     #[arg(long, default_value_t = 5)]
     repetitions: usize,
-    /// Repetitions of the rows whose runs take ten minutes each
-    #[arg(long, default_value_t = 2)]
-    long_repetitions: usize,
     /// Thousandths of each row's size: small runs show that everything works, and nothing about speed
     #[arg(long, default_value_t = 1000)]
     size: u64,
@@ -65,7 +65,10 @@ struct Arguments {
     /// Name the rows and end
     #[arg(long)]
     list: bool,
-    /// Measure nothing: put the rows of these results.json together, into --output, with their tables, page and pictures
+    /// Take only the turns that are missing in the results.json below --output: what was cut off goes on where it was
+    #[arg(long)]
+    go_on: bool,
+    /// Measure nothing: put the turns of these results.json together, into --output, with their tables, page and pictures
     #[arg(long, value_name = "FILE", num_args = 1..)]
     page_from: Vec<PathBuf>,
     /// Measure on memory as it is: nothing is held and nothing filled, and fresh memory costs the host's time
@@ -81,7 +84,7 @@ fn main() -> io::Result<()> {
     }
     std::fs::create_dir_all(&arguments.output)?;
     if !arguments.page_from.is_empty() {
-        return report::write_from(&arguments.page_from, &arguments.output);
+        return report::write(&arguments.output, &report::read_all(&arguments.page_from)?);
     }
     let rows = chosen(&arguments.rows)?;
     let mut host = Host {
@@ -94,44 +97,65 @@ fn main() -> io::Result<()> {
         port: arguments.port,
         memory: None,
     };
+    let mut measured = Measured::nothing_yet();
+    if arguments.go_on && report::results_json(&host.directory).exists() {
+        measured = report::read(&report::results_json(&host.directory))?.join(measured).map_err(io::Error::other)?;
+    }
     if !arguments.skip_filling_memory {
         host.memory = Some(Memory::hold(&host.directory.join("junk"))?);
     }
-    let mut results = Results::default();
     let mut failures = Vec::new();
-    for turn in rows.chunk_by(|left, right| left.turns_with() == right.turns_with()) {
+    for together in rows.chunk_by(|left, right| left.turns_with() == right.turns_with()) {
         // Hours of other rows are not lost with one that fails.
-        if let Err(error) = measure(turn, &host, &arguments, &mut results) {
-            eprintln!("{}: {error}", turn[0].name());
-            failures.push(turn[0].name());
+        if let Err(error) = measure(together, &host, &arguments, &mut measured) {
+            eprintln!("{}: {error}", together[0].name());
+            failures.push(together[0].name());
         }
-        report::write(&host.directory, &results)?;
     }
-    print!("{}", report::table(&results));
+    report::write(&host.directory, &measured)?;
+    print!("{}", report::table(&measured));
     if failures.is_empty() { Ok(()) } else { Err(io::Error::other(format!("rows that failed: {}", failures.join(", ")))) }
 }
 
-/// Rows that are held against each other take turns, and in each row the contestants do.
-fn measure(rows: &[Row], host: &Host, arguments: &Arguments, results: &mut Results) -> io::Result<()> {
-    let contestants = |row: Row| -> Vec<Contestant> {
-        row.contestants().iter().copied().filter(|contestant| contestant.is_here(host) && row.has_load_for(*contestant, host)).collect()
-    };
-    let rate = |row: &Row| {
-        let rate = row.rate(&contestants(*row), host, arguments.size)?;
-        rate.inspect(|rate| eprintln!("{:<19} {rate:.0} requests a second", row.name()));
-        Ok((*row, rate))
-    };
-    let rates = rows.iter().map(rate).collect::<io::Result<Vec<(Row, Option<f64>)>>>()?;
-    let repetitions = if rows.iter().any(|row| row.is_long()) { arguments.long_repetitions } else { arguments.repetitions };
-    for repetition in 1..=repetitions {
-        for (row, rate) in &rates {
-            for contestant in contestants(*row) {
-                host.fill_memory()?;
-                let sample = row.measure(&Run { contestant, host, size: arguments.size, rate: *rate })?;
-                eprintln!("{:<19} {repetition}/{repetitions} {:<13}{sample}", row.name(), contestant.name());
-                results.add(*row, contestant, sample);
-            }
+/// Rows that are held against each other take turns, and in each row the contestants do. Written down after each turn.
+fn measure(rows: &[Row], host: &Host, arguments: &Arguments, measured: &mut Measured) -> io::Result<()> {
+    let mut contests = Vec::new();
+    for row in rows {
+        let is_here = |contestant: &Contestant| contestant.is_here(host) && row.has_load_for(*contestant, host);
+        for contestant in row.contestants().iter().copied().filter(is_here) {
+            let program = contestant.program(host)?;
+            measured.results.check(*row, contestant, &program).map_err(io::Error::other)?;
+            contests.push((*row, contestant, program));
         }
+    }
+    let done = |results: &Results| contests.iter().map(|(row, contestant, _)| results.count(*row, *contestant)).min();
+    if done(&measured.results).is_none_or(|done| done >= arguments.repetitions) {
+        return Ok(());
+    }
+    let mut rates = BTreeMap::new();
+    for row in rows {
+        let contestants: Vec<Contestant> = contests.iter().filter(|contest| contest.0 == *row).map(|contest| contest.1).collect();
+        if let Some(rate) = row.rate(&contestants, host, arguments.size)? {
+            eprintln!("{:<19} {rate:.0} requests a second", row.name());
+            rates.insert(*row, rate);
+        }
+    }
+    while let Some(done) = done(&measured.results).filter(|done| *done < arguments.repetitions) {
+        let mut samples = Vec::new();
+        for (row, contestant, _) in &contests {
+            host.fill_memory()?;
+            let run = Run { contestant: *contestant, host, size: arguments.size, rate: rates.get(row).copied() };
+            let sample = row.measure(&run)?;
+            eprintln!("{:<19} {}/{} {:<13}{sample}", row.name(), done + 1, arguments.repetitions, contestant.name());
+            samples.push(sample);
+        }
+        // A turn counts when everybody has had it.
+        let turn = measured.results.last_turn(rows[0]) + 1;
+        for ((row, contestant, program), sample) in contests.iter().zip(samples) {
+            measured.results.add(*row, *contestant, turn, program, sample).map_err(io::Error::other)?;
+        }
+        measured.finished_now();
+        report::write(&host.directory, measured)?;
     }
     Ok(())
 }
@@ -141,11 +165,7 @@ fn chosen(names: &[String]) -> io::Result<Vec<Row>> {
     if names.is_empty() {
         return Ok(Row::ALL.to_vec());
     }
-    let find = |name: &String| {
-        let row = Row::ALL.into_iter().find(|row| row.name() == name);
-        row.ok_or_else(|| io::Error::other(format!("there is no row {name:?}; --list names them")))
-    };
-    let asked = names.iter().map(find).collect::<io::Result<Vec<Row>>>()?;
+    let asked = names.iter().map(|name| Row::named(name)).collect::<io::Result<Vec<Row>>>()?;
     let is_chosen = |row: &Row| asked.iter().any(|asked| asked == row || asked.turns_with() == *row);
     Ok(Row::ALL.into_iter().filter(is_chosen).collect())
 }

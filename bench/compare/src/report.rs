@@ -2,8 +2,9 @@
 //!
 //! | file | what it is |
 //! |---|---|
+//! | `measured` | all turns that one page tells of |
 //! | `comparison` | everything that is written down, as plain data |
-//! | `gather` | from the runs to that data: the one place here that knows rows, contestants and bars |
+//! | `gather` | from the turns to that data and back: the one place here that knows rows, contestants and bars |
 //! | `machine` | where it was measured |
 //! | `markdown` | `results.md` |
 //! | `plots` | the charts, and which of them are files |
@@ -13,6 +14,7 @@ mod comparison;
 mod gather;
 mod machine;
 mod markdown;
+mod measured;
 mod page;
 mod plots;
 
@@ -20,42 +22,51 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use comparison::Comparison;
-
-use crate::sample::Results;
+pub use measured::Measured;
 
 /// The tables that are printed at the end.
-pub fn table(results: &Results) -> String {
-    markdown::text(&gather::comparison(results))
+pub fn table(measured: &Measured) -> String {
+    markdown::text(&gather::comparison(measured))
+}
+
+/// Where all that is measured into `directory` is written down.
+pub fn results_json(directory: &Path) -> PathBuf {
+    directory.join("results.json")
 }
 
 /// Writes `results.md`, `results.json`, `results.html` and the pictures below `plots` into `directory`.
 ///
 /// # Errors
 /// The host's.
-pub fn write(directory: &Path, results: &Results) -> io::Result<()> {
-    write_all(directory, &gather::comparison(results))
+pub fn write(directory: &Path, measured: &Measured) -> io::Result<()> {
+    let comparison = gather::comparison(measured);
+    let whole = directory.join("results.json.new");
+    std::fs::write(&whole, serde_json::to_string_pretty(&comparison)?)?;
+    // What hours have measured is never half overwritten.
+    std::fs::rename(whole, results_json(directory))?;
+    std::fs::write(directory.join("results.md"), markdown::text(&comparison))?;
+    write_page(directory, &comparison)
 }
 
-/// Makes all that [`write()`] makes anew, from the rows of several `results.json`.
+/// What a `results.json` tells of.
 ///
 /// # Errors
-/// The host's; one is no such file; they do not go together.
-pub fn write_from(results_json: &[PathBuf], directory: &Path) -> io::Result<()> {
-    let read = |path: &PathBuf| -> io::Result<Comparison> {
-        let blame = |error: String| io::Error::other(format!("{}: {error}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| blame(error.to_string()))?;
-        serde_json::from_str(&text).map_err(|error| blame(error.to_string()))
-    };
-    let mut comparisons = results_json.iter().map(read).collect::<io::Result<Vec<_>>>()?.into_iter();
-    let first = comparisons.next().ok_or_else(|| io::Error::other("expected at least one results.json"))?;
-    let joined = comparisons.try_fold(first, Comparison::join).map_err(io::Error::other)?;
-    write_all(directory, &joined)
+/// The host's; it is no such file. Names the file.
+pub fn read(results_json: &Path) -> io::Result<Measured> {
+    let blame = |error: io::Error| io::Error::other(format!("{}: {error}", results_json.display()));
+    let text = std::fs::read_to_string(results_json).map_err(blame)?;
+    let comparison: Comparison = serde_json::from_str(&text).map_err(|error| blame(error.into()))?;
+    gather::measured(comparison).map_err(blame)
 }
 
-fn write_all(directory: &Path, comparison: &Comparison) -> io::Result<()> {
-    std::fs::write(directory.join("results.json"), serde_json::to_string_pretty(comparison)?)?;
-    std::fs::write(directory.join("results.md"), markdown::text(comparison))?;
-    write_page(directory, comparison)
+/// What several `results.json` tell of, their turns one after the other.
+///
+/// # Errors
+/// As [`read`]; they do not go together.
+pub fn read_all(results_json: &[PathBuf]) -> io::Result<Measured> {
+    let mut measured = results_json.iter().map(|path| read(path));
+    let first = measured.next().unwrap_or_else(|| Err(io::Error::other("expected at least one results.json")))?;
+    measured.try_fold(first, |joined, measured| joined.join(measured?).map_err(io::Error::other))
 }
 
 fn write_page(directory: &Path, comparison: &Comparison) -> io::Result<()> {

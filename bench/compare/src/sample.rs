@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use pagewire_plot::spread::Spread;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::contestant::Contestant;
 use crate::work::Row;
 
 /// One run of one contestant: what it did in its counted part. What a row does not measure is `None`.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     pub requests: u64,
     pub records: u64,
@@ -123,35 +123,160 @@ impl Sample {
     }
 }
 
-/// Every run, by row and contestant, in the order in which they were made.
-#[derive(Default)]
+/// What one contestant came to in one row: a sample for each of its turns.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Turns {
+    /// Which program it was, such that another build is another; empty if nobody knows.
+    pub program: String,
+    pub samples: BTreeMap<usize, Sample>,
+}
+
+impl Turns {
+    fn last(&self) -> Option<usize> {
+        self.samples.keys().last().copied()
+    }
+}
+
+/// Every run, by row and contestant. Runs of one row, and of rows that take turns, with the same number, counted from 1, were side by side.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Results {
-    runs: BTreeMap<Row, BTreeMap<Contestant, Vec<Sample>>>,
+    runs: BTreeMap<Row, BTreeMap<Contestant, Turns>>,
+}
+
+/// Another program measured these runs, so they do not go together.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("row {row}: {contestant} was another program there ({programs}): only turns of the same programs go together", row = .row.name(), contestant = .contestant.name())]
+pub struct OtherProgram {
+    row: Row,
+    contestant: Contestant,
+    programs: String,
 }
 
 impl Results {
-    pub fn add(&mut self, row: Row, contestant: Contestant, sample: Sample) {
-        self.runs.entry(row).or_default().entry(contestant).or_default().push(sample);
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn add(&mut self, row: Row, contestant: Contestant, turn: usize, program: &str, sample: Sample) -> Result<(), OtherProgram> {
+        self.check(row, contestant, program)?;
+        let turns = self.runs.entry(row).or_default().entry(contestant).or_default();
+        program.clone_into(&mut turns.program);
+        turns.samples.insert(turn, sample);
+        Ok(())
     }
 
-    pub fn rows(&self) -> impl Iterator<Item = (Row, &BTreeMap<Contestant, Vec<Sample>>)> {
+    /// Whether turns of this program may be added.
+    ///
+    /// # Errors
+    /// The contestant's turns in this row are another program's.
+    pub fn check(&self, row: Row, contestant: Contestant, program: &str) -> Result<(), OtherProgram> {
+        match self.runs.get(&row).and_then(|contestants| contestants.get(&contestant)) {
+            Some(turns) if turns.program != program => {
+                Err(OtherProgram { row, contestant, programs: format!("{:?} and {program:?}", turns.program) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The turns of both; in a row that both have, or that takes turns with one, those of `later` follow.
+    ///
+    /// # Errors
+    /// A contestant is not the same program in both.
+    pub fn join(mut self, later: Results) -> Result<Results, OtherProgram> {
+        let last_turns: BTreeMap<Row, usize> = later.runs.keys().map(|row| (row.turns_with(), self.last_turn(*row))).collect();
+        for (row, contestants) in later.runs {
+            let before = last_turns[&row.turns_with()];
+            for (contestant, turns) in contestants {
+                for (turn, sample) in turns.samples {
+                    self.add(row, contestant, before + turn, &turns.program, sample)?;
+                }
+            }
+        }
+        Ok(self)
+    }
+
+    /// The number of the last turn of this row and those that take turns with it; 0 if there is none.
+    pub fn last_turn(&self, row: Row) -> usize {
+        let together = self.runs.iter().filter(|(other, _)| other.turns_with() == row.turns_with());
+        together.flat_map(|(_, contestants)| contestants.values()).filter_map(Turns::last).max().unwrap_or(0)
+    }
+
+    /// How many turns a contestant has had in a row.
+    pub fn count(&self, row: Row, contestant: Contestant) -> usize {
+        self.runs.get(&row).and_then(|contestants| contestants.get(&contestant)).map_or(0, |turns| turns.samples.len())
+    }
+
+    pub fn rows(&self) -> impl Iterator<Item = (Row, &BTreeMap<Contestant, Turns>)> {
         self.runs.iter().map(|(row, runs)| (*row, runs))
     }
 
     /// The figures that this row's runs have.
     pub fn figures(&self, row: Row) -> Vec<Figure> {
-        let samples = || self.runs.get(&row).into_iter().flat_map(BTreeMap::values).flatten();
+        let samples = || self.runs.get(&row).into_iter().flat_map(BTreeMap::values).flat_map(|turns| turns.samples.values());
         Figure::ALL.into_iter().filter(|figure| samples().any(|sample| sample.figure(*figure).is_some())).collect()
     }
 
     pub fn figure(&self, row: Row, contestant: Contestant, figure: Figure) -> Option<Spread> {
-        Spread::of(self.runs.get(&row)?.get(&contestant)?.iter().filter_map(|sample| sample.figure(figure)))
+        Spread::of(self.runs.get(&row)?.get(&contestant)?.samples.values().filter_map(|sample| sample.figure(figure)))
     }
 
-    /// `ours` over `theirs`, run by run, so that what changes on the machine from one turn to the next counts for both.
+    /// `ours` over `theirs`, turn by turn, so that what changes on the machine from one turn to the next counts for both.
     pub fn ratio(&self, figure: Figure, ours: (Row, Contestant), theirs: (Row, Contestant)) -> Option<Spread> {
-        let runs = |(row, contestant): (Row, Contestant)| Some(self.runs.get(&row)?.get(&contestant)?.iter());
-        let pairs = runs(ours)?.zip(runs(theirs)?);
-        Spread::of(pairs.filter_map(|(ours, theirs)| Some(ours.figure(figure)? / theirs.figure(figure)?)))
+        let samples = |(row, contestant): (Row, Contestant)| Some(&self.runs.get(&row)?.get(&contestant)?.samples);
+        let (ours, theirs) = (samples(ours)?, samples(theirs)?);
+        let ratio = |(turn, ours): (&usize, &Sample)| Some(ours.figure(figure)? / theirs.get(turn)?.figure(figure)?);
+        Spread::of(ours.iter().filter_map(ratio))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Turns of `echo` with these p50s; `None`: the contestant had no part in that turn.
+    fn echo(contestant: Contestant, program: &str, p50s: &[Option<f64>]) -> Results {
+        let mut results = Results::default();
+        for (turn, p50_us) in p50s.iter().enumerate().filter(|(_, p50_us)| p50_us.is_some()) {
+            results.add(Row::Echo, contestant, turn + 1, program, Sample { p50_us: *p50_us, ..Sample::default() }).unwrap();
+        }
+        results
+    }
+
+    #[test]
+    fn turns_of_several_runs_follow_each_other_and_stay_side_by_side() {
+        let ours = |p50s: &[Option<f64>]| echo(Contestant::Pagewire, "1", p50s);
+        let mut first = ours(&[Some(20.0)]);
+        for (turn, p50_us) in [(1, 10.0), (2, 50.0)] {
+            first.add(Row::Echo, Contestant::Floor, turn, "2", Sample { p50_us: Some(p50_us), ..Sample::default() }).unwrap();
+        }
+        // Their second turns are not ours: ours was not there in the second turn of the first run.
+        let joined = first.join(ours(&[Some(30.0), Some(40.0)])).unwrap();
+        assert_eq!(joined.last_turn(Row::Echo), 4);
+        let ratio = joined.ratio(Figure::P50Micros, (Row::Echo, Contestant::Pagewire), (Row::Echo, Contestant::Floor)).unwrap();
+        assert_eq!(ratio, Spread { median: 2.0, least: 2.0, most: 2.0 });
+        assert_eq!(joined.figure(Row::Echo, Contestant::Pagewire, Figure::P50Micros).unwrap().median, 30.0);
+    }
+
+    #[test]
+    fn a_row_is_held_against_the_turn_of_the_other_row_that_was_beside_it() {
+        let scale = |row, p99_us| {
+            let mut results = Results::default();
+            results.add(row, Contestant::Pagewire, 1, "1", Sample { p99_us: Some(p99_us), ..Sample::default() }).unwrap();
+            results
+        };
+        let mut both = scale(Row::ScaleSegments, 200.0);
+        both.runs.extend(scale(Row::ScaleBase, 100.0).runs);
+        // The first run measured the base alone.
+        let joined = scale(Row::ScaleBase, 7.0).join(both).unwrap();
+        let ours = |row| (row, Contestant::Pagewire);
+        let ratio = joined.ratio(Figure::P99Micros, ours(Row::ScaleSegments), ours(Row::ScaleBase)).unwrap();
+        assert_eq!(ratio, Spread { median: 2.0, least: 2.0, most: 2.0 });
+    }
+
+    #[test]
+    fn turns_of_another_program_are_not_taken_for_the_same() {
+        let error = echo(Contestant::Pagewire, "1", &[Some(1.0)]).join(echo(Contestant::Pagewire, "2", &[Some(1.0)])).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "row echo: pagewire was another program there (\"1\" and \"2\"): only turns of the same programs go together"
+        );
     }
 }

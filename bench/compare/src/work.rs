@@ -177,6 +177,13 @@ impl Row {
         }
     }
 
+    /// # Errors
+    /// No row is called so.
+    pub fn named(name: &str) -> io::Result<Row> {
+        let row = Row::ALL.into_iter().find(|row| row.name() == name);
+        row.ok_or_else(|| io::Error::other(format!("there is no row {name:?}; --list names them")))
+    }
+
     /// Who is measured, in the order of a turn.
     pub fn contestants(self) -> &'static [Contestant] {
         use Contestant::*;
@@ -203,11 +210,6 @@ impl Row {
     /// Whether the host has what drives a contestant: that may be a program of Apache Kafka's.
     pub fn has_load_for(self, contestant: Contestant, host: &Host) -> bool {
         !matches!(self.kind(), Kind::Tool(_)) || contestant == Contestant::Iggy || host.kafka_jars.is_some()
-    }
-
-    /// A run takes many minutes.
-    pub fn is_long(self) -> bool {
-        self == Row::Sustained
     }
 
     fn kind(self) -> Kind {

@@ -11,18 +11,28 @@ fn every_row_runs_and_is_judged() {
         assert!(programs.join(program).exists(), "{program} is not built: cargo build --bins -p pagewire -p pagewire-floor");
     }
     let output = tempfile::tempdir().unwrap();
-    let compared = Command::new(env!("CARGO_BIN_EXE_pagewire-compare"))
-        .args(["--port", &free_port().to_string()])
-        .args(["--repetitions", "1", "--size", "1", "--skip-filling-memory", "--programs"])
-        .arg(programs)
-        .arg("--output")
-        .arg(output.path())
-        .output()
-        .unwrap();
-    assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stderr));
-    let results: serde_json::Value = serde_json::from_slice(&std::fs::read(output.path().join("results.json")).unwrap()).unwrap();
-    let rows: std::collections::BTreeSet<&str> =
-        results["runs"].as_array().unwrap().iter().map(|run| run["row"].as_str().unwrap()).collect();
+    let compare = |arguments: &[&str]| {
+        let compared = Command::new(env!("CARGO_BIN_EXE_pagewire-compare"))
+            .args(["--port", &free_port().to_string(), "--size", "1", "--skip-filling-memory", "--programs"])
+            .arg(programs)
+            .arg("--output")
+            .arg(output.path())
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stderr));
+        let results: serde_json::Value = serde_json::from_slice(&std::fs::read(output.path().join("results.json")).unwrap()).unwrap();
+        results
+    };
+    compare(&["--repetitions", "1"]);
+    // What is there is not measured again, and what is missing is.
+    let results = compare(&["--repetitions", "2", "--go-on", "echo"]);
+    let runs = results["runs"].as_array().unwrap();
+    let rows: std::collections::BTreeSet<&str> = runs.iter().map(|run| run["row"].as_str().unwrap()).collect();
+    for run in runs {
+        let turns: Vec<u64> = run["runs"].as_array().unwrap().iter().map(|run| run["turn"].as_u64().unwrap()).collect();
+        assert_eq!(turns, if run["row"] == "echo" { vec![1, 2] } else { vec![1] }, "{run}");
+    }
     // Without Apache Kafka its tools have nothing to run with.
     assert_eq!(rows.len(), 19, "{rows:?}");
     assert!(results["verdicts"].as_array().unwrap().len() > 5, "{}", results["verdicts"]);

@@ -192,7 +192,8 @@ fn a_page_that_was_seen_counts_for_a_moment_and_only_while_it_is_there() {
 fn readers_evenly_apart_are_remembered_in_places_of_their_own() {
     for apart in (0..20).map(|power| 1_u64 << power) {
         for file_apart in [0, 1] {
-            let places: std::collections::HashSet<usize> = (0..16).map(|reader| slot(1 + reader * file_apart, 7 + reader * apart)).collect();
+            let places: std::collections::HashSet<usize> =
+                (0..16).map(|reader| slot(1 + reader * file_apart, 7 + reader * apart)).collect();
             assert!(places.len() >= 15, "{apart} pages and {file_apart} files apart: 16 readers share {} places", places.len());
         }
     }

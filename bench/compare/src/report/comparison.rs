@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::machine::Machine;
-use crate::sample::Spread;
+use crate::sample::{Sample, Spread};
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,11 +29,22 @@ pub struct Runs {
     #[serde(default)]
     pub title: String,
     pub contestant: String,
+    /// Which program it was, such that another build is another.
+    #[serde(default)]
+    pub program: String,
     /// As they were measured.
-    pub runs: Vec<serde_json::Value>,
+    pub runs: Vec<Run>,
     /// What they say together; a figure that the row does not measure is not there.
     #[serde(default)]
     pub figures: Vec<Figure>,
+}
+
+/// One run, and the turn in which it was: those of one row with the same number were side by side.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    pub turn: usize,
+    #[serde(flatten)]
+    pub sample: Sample,
 }
 
 /// One number over all runs of a contestant.
@@ -61,36 +72,7 @@ pub struct Verdict {
 /// The contestant whose bars these are.
 pub const OURS: &str = "pagewire";
 
-/// Why two comparisons are not one.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotOne {
-    #[error("row {0} is in more than one of the files: give each row's newest file only")]
-    Row(String),
-    #[error("the files are from different machines ({0}; {1}): only what one machine measured can stand on one page")]
-    Machine(String, String),
-}
-
 impl Comparison {
-    /// The rows of both, these first.
-    ///
-    /// # Errors
-    /// A row is in both, or they are of two machines.
-    pub fn join(mut self, other: Comparison) -> Result<Comparison, NotOne> {
-        if self.environment != other.environment {
-            return Err(NotOne::Machine(self.environment.in_words(), other.environment.in_words()));
-        }
-        if let Some(row) = other.rows().iter().find(|row| self.rows().contains(row)) {
-            return Err(NotOne::Row((*row).to_owned()));
-        }
-        self.finished_wall_ms = self.finished_wall_ms.max(other.finished_wall_ms);
-        // As a shell would run one after the other.
-        self.arguments.push(";".to_owned());
-        self.arguments.extend(other.arguments);
-        self.runs.extend(other.runs);
-        self.verdicts.extend(other.verdicts);
-        Ok(self)
-    }
-
     /// Names of the rows, each once, in their order.
     pub fn rows(&self) -> Vec<&str> {
         let mut rows: Vec<&str> = Vec::new();
@@ -139,26 +121,5 @@ impl Comparison {
     pub fn is_reduced(&self) -> bool {
         let mut words = self.arguments.iter().flat_map(|argument| argument.split('='));
         words.any(|word| word == "--size") && words.next().and_then(|size| size.parse::<u64>().ok()).is_some_and(|size| size < 1000)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of_row(row: &str, finished_wall_ms: i64) -> Comparison {
-        let runs = vec![Runs { row: row.into(), contestant: OURS.into(), ..Runs::default() }];
-        Comparison { finished_wall_ms, arguments: vec!["compare".into(), row.into()], runs, ..Comparison::default() }
-    }
-
-    #[test]
-    fn rows_that_were_measured_apart_stand_on_one_page() {
-        let joined = of_row("echo", 7).join(of_row("start", 5)).unwrap();
-        assert_eq!((joined.rows(), joined.finished_wall_ms), (vec!["echo", "start"], 7));
-        assert_eq!(joined.arguments.join(" "), "compare echo ; compare start");
-        assert_eq!(joined.clone().join(of_row("start", 9)), Err(NotOne::Row("start".into())));
-        let mut elsewhere = of_row("scale", 9);
-        elsewhere.environment.kernel = "5.10".into();
-        assert!(matches!(joined.join(elsewhere), Err(NotOne::Machine(..))));
     }
 }

@@ -1,19 +1,22 @@
-//! From the runs to what is written down of them.
+//! From the runs to what is written down of them, and back.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::io;
 
-use super::comparison::{Comparison, Figure, Runs, Verdict};
-use super::machine::Machine;
+use super::comparison::{Comparison, Figure, Run, Runs, Verdict};
+use super::measured::Measured;
 use crate::bars;
-use crate::sample::{Figure as Measured, Results};
+use crate::contestant::Contestant;
+use crate::sample::{Figure as Measure, Results};
+use crate::work::Row;
 
-/// As of now, on this machine.
-pub fn comparison(results: &Results) -> Comparison {
+/// Everything that is written down of it.
+pub fn comparison(measured: &Measured) -> Comparison {
+    let results = &measured.results;
     let mut runs = Vec::new();
     for (row, contestants) in results.rows() {
         let shown = results.figures(row);
-        for (contestant, samples) in contestants {
-            let figure = |figure: &Measured| {
+        for (contestant, turns) in contestants {
+            let figure = |figure: &Measure| {
                 let spread = results.figure(row, *contestant, *figure)?;
                 Some(Figure { title: figure.title().into(), spread })
             };
@@ -21,8 +24,8 @@ pub fn comparison(results: &Results) -> Comparison {
                 row: row.name().into(),
                 title: row.title().into(),
                 contestant: contestant.name().into(),
-                // Numbers under constant names.
-                runs: samples.iter().map(|sample| serde_json::to_value(sample).expect("plain data")).collect(),
+                program: turns.program.clone(),
+                runs: turns.samples.iter().map(|(turn, sample)| Run { turn: *turn, sample: *sample }).collect(),
                 figures: shown.iter().filter_map(figure).collect(),
             });
         }
@@ -35,7 +38,32 @@ pub fn comparison(results: &Results) -> Comparison {
         ratio: verdict.ratio,
         is_met: verdict.is_met(),
     });
-    let finished_wall_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-    let arguments = std::env::args().collect();
-    Comparison { finished_wall_ms, arguments, environment: Machine::here(), runs, verdicts: judged.collect() }
+    Comparison {
+        finished_wall_ms: measured.finished_wall_ms,
+        arguments: measured.arguments.clone(),
+        environment: measured.environment.clone(),
+        runs,
+        verdicts: judged.collect(),
+    }
+}
+
+/// What was measured, from what was written down of it: figures and verdicts follow from the runs.
+///
+/// # Errors
+/// It names a row or a contestant that does not exist, or one of them twice.
+pub fn measured(comparison: Comparison) -> io::Result<Measured> {
+    let mut results = Results::default();
+    for Runs { row, contestant, program, runs, .. } in comparison.runs {
+        let row = Row::named(&row)?;
+        let contestant = Contestant::named(&contestant)?;
+        for Run { turn, sample } in runs {
+            results.add(row, contestant, turn, &program, sample).map_err(io::Error::other)?;
+        }
+    }
+    Ok(Measured {
+        finished_wall_ms: comparison.finished_wall_ms,
+        arguments: comparison.arguments,
+        environment: comparison.environment,
+        results,
+    })
 }

@@ -122,7 +122,7 @@ fn conditions() -> Element {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::comparison::{Figure, Runs, Verdict};
+    use crate::report::comparison::{Figure, Run, Runs, Verdict};
     use crate::report::machine::Machine;
     use crate::sample::Spread;
 
@@ -132,7 +132,8 @@ mod tests {
             row: "ingest".into(),
             title: "ingest <1 KiB> & more".into(),
             contestant: contestant.to_string(),
-            runs: vec![serde_json::json!({ "requests": 3 })],
+            runs: vec![Run::default()],
+            program: String::new(),
             figures: vec![
                 Figure { title: "CPU s/GB".into(), spread: spread(*median) },
                 Figure { title: "p99.9 µs".into(), spread: spread(*median * 1000.0) },
