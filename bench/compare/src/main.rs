@@ -143,7 +143,9 @@ fn measure(rows: &[Row], host: &Host, arguments: &Arguments, measured: &mut Meas
     while let Some(done) = done(&measured.results).filter(|done| *done < arguments.repetitions) {
         let mut samples = Vec::new();
         for (row, contestant, _) in &contests {
-            host.fill_memory()?;
+            if row.takes_memory() {
+                host.fill_memory()?;
+            }
             let run = Run { contestant: *contestant, host, size: arguments.size, rate: rates.get(row).copied() };
             let sample = row.measure(&run)?;
             eprintln!("{:<19} {}/{} {:<13}{sample}", row.name(), done + 1, arguments.repetitions, contestant.name());

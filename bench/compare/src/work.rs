@@ -212,6 +212,11 @@ impl Row {
         !matches!(self.kind(), Kind::Tool(_)) || contestant == Contestant::Iggy || host.kafka_jars.is_some()
     }
 
+    /// Whether its counted part takes so much memory that where that comes from matters. What is served lies in memory already.
+    pub fn takes_memory(self) -> bool {
+        !matches!(self.kind(), Kind::Serve(_) | Kind::Start)
+    }
+
     fn kind(self) -> Kind {
         let ingest = |connections, pipeline, batch_bytes, value_bytes, requests, warm_up| {
             Kind::Ingest(Ingest { connections, pipeline, batch_bytes, value_bytes, requests, warm_up })
