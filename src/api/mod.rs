@@ -88,7 +88,7 @@ impl Api {
         let memory = frames.memory();
         let may_be_kept = frames.is_passing();
         let mut now_ns = clock::monotonic_ns();
-        let mut produce = ProduceTurn::new(&self.rounds, memory, now_ns);
+        let mut produce = ProduceTurn::new(&self.rounds, memory, frames.len(), now_ns);
         let mut must_wait = self.turns.is_waiting(peer.connection);
         for frame in frames {
             if must_wait {
@@ -172,7 +172,7 @@ impl Api {
         match open(frame) {
             Ok(opened) if opened.info.key == versions::PRODUCE => {
                 let mut replies = Vec::with_capacity(1);
-                let mut produce = ProduceTurn::new(&self.rounds, frame, now_ns);
+                let mut produce = ProduceTurn::new(&self.rounds, frame, 1, now_ns);
                 let throttle_ms = self.produce_throttle_ms(&opened, frame.len());
                 produce.add(opened.info, opened.body, throttle_ms, now_ns, &mut replies);
                 produce.end_round();

@@ -46,8 +46,11 @@ pub struct ProduceTurn<'a> {
     rounds: &'a Rc<Rounds>,
     memory: &'a Rc<Received>,
     started_ns: u64,
-    now: Timestamp,
+    /// How many requests may come.
+    requests_max: usize,
     ticket: Option<Rc<Ticket>>,
+    /// When the ticket was made, for the timestamps of its batches.
+    now: Timestamp,
     /// The group whose reply was pushed last, if it takes more requests.
     open_group: Option<usize>,
 }
@@ -62,9 +65,9 @@ struct Current<'a> {
 }
 
 impl<'a> ProduceTurn<'a> {
-    /// `memory`: where the requests lie. `now_ns`: the time on the monotonic clock.
-    pub fn new(rounds: &'a Rc<Rounds>, memory: &'a Rc<Received>, now_ns: u64) -> ProduceTurn<'a> {
-        ProduceTurn { rounds, memory, started_ns: now_ns, now: clock::wall_ms(), ticket: None, open_group: None }
+    /// `memory`: where the requests lie, `requests_max` at most. `now_ns`: the time on the monotonic clock.
+    pub fn new(rounds: &'a Rc<Rounds>, memory: &'a Rc<Received>, requests_max: usize, now_ns: u64) -> ProduceTurn<'a> {
+        ProduceTurn { rounds, memory, started_ns: now_ns, requests_max, ticket: None, now: Timestamp::NONE, open_group: None }
     }
 
     /// Takes one request in, whose client is to be silent for `throttle_ms`. Its reply goes into `replies`, or the one that is last there becomes its too.
@@ -77,8 +80,9 @@ impl<'a> ProduceTurn<'a> {
             }
         };
         let ticket = self.ticket.get_or_insert_with(|| {
-            let ticket = Ticket::new();
+            let ticket = Ticket::new(self.requests_max);
             self.rounds.join(&ticket);
+            self.now = clock::wall_ms();
             ticket
         });
         let ticket = ticket.clone();
@@ -117,7 +121,8 @@ impl<'a> ProduceTurn<'a> {
             }
         };
         self.open_group = may_join.then_some(group);
-        ticket.add(Request { info, acks: request.acks, throttle_ms, body: self.memory.keep(body), partitions, group }, now_ns);
+        let topics = request.topics().place_in(body);
+        ticket.add(Request { info, acks: request.acks, throttle_ms, body: self.memory.keep(body), topics, partitions, group }, now_ns);
         next
     }
 

@@ -5,14 +5,15 @@
 //! exception, they keep their order at the partitions' owners.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
+
+use crate::base::IdMap;
 
 /// The connections with requests that hold back later ones.
 #[derive(Clone, Default)]
 pub(super) struct Turns {
     /// By connection; no entry: none.
-    waiting: Rc<RefCell<HashMap<u64, usize>>>,
+    waiting: Rc<RefCell<IdMap<u64, usize>>>,
 }
 
 /// One request that holds back later ones of its connection, until this is dropped.

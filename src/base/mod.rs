@@ -7,9 +7,11 @@ pub mod error_code;
 pub mod hgrm;
 pub mod ids;
 pub mod limits;
+pub mod maps;
 
 pub use counters::counters;
 pub use error_code::ErrorCode;
 pub use ids::{
     BrokerId, CoreId, FilePosition, LeaderEpoch, Offset, PartitionEpoch, PartitionIndex, ProducerId, Timestamp, TopicId, TopicName,
 };
+pub use maps::{IdMap, IdSet};

@@ -10,7 +10,7 @@
 //! - `partition.core < core_count`, or no core has been named yet (`core_count == 0`);
 //! - no topic is alive and being deleted at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::client_quotas::ClientQuotas;
-use crate::base::{BrokerId, CoreId, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId, TopicName};
+use crate::base::{BrokerId, CoreId, IdMap, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId, TopicName};
 
 /// "This partition has no leader", as Metadata spells it.
 pub const NO_LEADER: BrokerId = BrokerId(-1);
@@ -163,7 +163,7 @@ pub struct MetadataImage {
     /// Every directory id ever given out, so that a core that comes back has its old one.
     pub directories: Arc<BTreeMap<BrokerId, DirectoryId>>,
     pub(super) topic_by_name: Arc<BTreeMap<TopicName, Arc<TopicImage>>>,
-    pub(super) topic_by_id: Arc<HashMap<TopicId, Arc<TopicImage>>>,
+    pub(super) topic_by_id: Arc<IdMap<TopicId, Arc<TopicImage>>>,
     /// Settings changed at run time: under `None` those of every broker, under `Some` those of one (KIP-226).
     pub broker_configs: Arc<BTreeMap<Option<BrokerId>, Configs>>,
     /// Finalized feature levels, as ApiVersions lists them (KIP-584).

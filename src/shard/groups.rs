@@ -13,10 +13,10 @@ mod topics;
 mod write;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::base::{CoreId, ErrorCode, TopicName};
+use crate::base::{CoreId, ErrorCode, IdMap, TopicName};
 use crate::cluster::broker_config::{BrokerConfig, ConsumerGroupSettings};
 use crate::cluster::image::{Advertise, MetadataImage, OFFSETS_TOPIC, TopicDeletion};
 use crate::coordinator::consumer::assignor::Assignor;
@@ -33,7 +33,7 @@ use write::Write;
 
 /// The groups of one core.
 pub struct Groups {
-    partitions: RefCell<HashMap<PartitionKey, Rc<GroupPartition>>>,
+    partitions: RefCell<IdMap<PartitionKey, Rc<GroupPartition>>>,
     clock: GroupClock,
     timer: GroupTimer,
 }

@@ -24,11 +24,10 @@ pub(crate) mod test_cores;
 pub mod waits;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::base::{CoreId, ErrorCode, TopicId};
+use crate::base::{CoreId, ErrorCode, IdMap, TopicId};
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::image::MetadataImage;
 use crate::cluster::topic_config::TopicConfig;
@@ -65,8 +64,8 @@ pub struct Shard {
     #[allow(clippy::redundant_allocation)]
     image: RefCell<Rc<Arc<MetadataImage>>>,
     broker_config: RefCell<Rc<BrokerConfig>>,
-    partitions: RefCell<HashMap<PartitionKey, Rc<Partition>>>,
-    topic_configs: RefCell<HashMap<TopicId, Rc<TopicConfig>>>,
+    partitions: RefCell<IdMap<PartitionKey, Rc<Partition>>>,
+    topic_configs: RefCell<IdMap<TopicId, Rc<TopicConfig>>>,
     producer_ids: ProducerIds,
     groups: Groups,
     news: News,

@@ -9,12 +9,11 @@
 //! - a cleaning of the log goes on beside it: it is the log's, not a core's, and no files change places between the first step and the new core.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::base::CoreId;
 use crate::base::limits::{JOB_LOOK_MS, SYNC_LOOK_MS};
+use crate::base::{CoreId, IdSet};
 use crate::cluster::image::MetadataImage;
 use crate::io::glommio::sleep;
 use crate::shard::calls::CallId;
@@ -25,16 +24,16 @@ use crate::shard::{OpenedPartition, Shard};
 #[derive(Default)]
 pub(super) struct Moves {
     /// On their way from core to core.
-    moving: RefCell<HashSet<PartitionKey>>,
+    moving: RefCell<IdSet<PartitionKey>>,
     /// Of any core, and not open yet.
-    unopened: RefCell<HashSet<PartitionKey>>,
+    unopened: RefCell<IdSet<PartitionKey>>,
     waiting: RefCell<Vec<CallId>>,
 }
 
 impl Shard {
     /// Whether requests for a partition have to wait, because it is on its way to its core.
     pub fn is_on_its_way(&self, key: PartitionKey) -> bool {
-        let has = |held: &RefCell<HashSet<PartitionKey>>| {
+        let has = |held: &RefCell<IdSet<PartitionKey>>| {
             let held = held.borrow();
             !held.is_empty() && held.contains(&key)
         };

@@ -4,10 +4,10 @@
 //! added up by listener. So a core that is slow to hear costs its owner memory by the listener, and never by the append.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::base::CoreId;
+use crate::base::{CoreId, IdMap};
 use crate::shard::Shard;
 use crate::shard::waits::{Listener, Watcher};
 
@@ -20,7 +20,7 @@ pub(super) struct News {
 #[derive(Default)]
 struct Unheard {
     is_under_way: bool,
-    bytes: HashMap<Listener, u64>,
+    bytes: IdMap<Listener, u64>,
 }
 
 impl Shard {
@@ -62,7 +62,7 @@ impl Shard {
 }
 
 impl News {
-    fn take_what_may_leave(&self) -> Vec<(CoreId, HashMap<Listener, u64>)> {
+    fn take_what_may_leave(&self) -> Vec<(CoreId, IdMap<Listener, u64>)> {
         let mut cores = self.cores.borrow_mut();
         let may_leave = cores.iter_mut().filter(|(_, unheard)| !unheard.is_under_way && !unheard.bytes.is_empty());
         let take = |(core, unheard): (&CoreId, &mut Unheard)| {

@@ -9,12 +9,11 @@ mod extent;
 mod flush;
 
 use std::cell::{Cell, Ref, RefCell, RefMut};
-use std::collections::HashSet;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::base::{CoreId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicName};
+use crate::base::{CoreId, ErrorCode, IdSet, LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicName};
 use crate::cluster::image::{PartitionImage, TopicImage};
 use crate::cluster::topic_config::TopicConfig;
 use crate::io::FileRange;
@@ -91,7 +90,7 @@ struct State {
     config: Rc<TopicConfig>,
     replication: PartitionReplication,
     high_watermark: OffsetAndPosition,
-    watchers: HashSet<Watcher>,
+    watchers: IdSet<Watcher>,
     flush: FlushState,
     /// Somebody was told that there are more producers than are told apart.
     told_of_displaced_producers: bool,
@@ -188,7 +187,7 @@ impl Partition {
                 config,
                 replication,
                 high_watermark,
-                watchers: HashSet::new(),
+                watchers: IdSet::default(),
                 flush: FlushState::default(),
                 told_of_displaced_producers: false,
                 jobs_under_way: false,

@@ -6,10 +6,9 @@
 //! Invariant: a waiter is woken once, when the reported bytes reach what it lacked.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::base::CoreId;
+use crate::base::{CoreId, IdMap};
 use crate::shard::Shard;
 use crate::shard::calls::{Call, CallId, Calls};
 use crate::shard::fetch_session::SessionListener;
@@ -37,7 +36,7 @@ pub struct WaiterId(CallId);
 /// The waiting fetches of one core.
 pub struct Waits {
     calls: Calls,
-    missing_bytes: RefCell<HashMap<WaiterId, u64>>,
+    missing_bytes: RefCell<IdMap<WaiterId, u64>>,
 }
 
 /// One fetch that waits; dropping it ends the wait.

@@ -99,6 +99,28 @@ pub struct Topics<'a> {
     left: u32,
 }
 
+impl<'a> Topics<'a> {
+    /// Where these topics are in `body`, the one that they were decoded from.
+    pub fn place_in(&self, body: &'a [u8]) -> TopicsPlace {
+        TopicsPlace { start: body.len() - self.cursor.left(), version: self.version, left: self.left }
+    }
+}
+
+/// [`Topics`] apart from their bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct TopicsPlace {
+    start: usize,
+    version: i16,
+    left: u32,
+}
+
+impl TopicsPlace {
+    /// The topics again. `body` holds the bytes that they were decoded from, wherever those lie now.
+    pub fn within(self, body: &[u8]) -> Topics<'_> {
+        Topics { cursor: Cursor::new(&body[self.start..]), version: self.version, left: self.left }
+    }
+}
+
 impl<'a> Iterator for Topics<'a> {
     type Item = ProduceTopic<'a>;
 

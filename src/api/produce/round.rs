@@ -7,11 +7,11 @@
 //! not leave this core before the round that has batches for it is over.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::answer::{self, PartitionAnswer, SharedWait, Waiting};
 use super::ticket::Ticket;
+use crate::base::IdMap;
 use crate::base::limits::{APPEND_ROUND_BATCHES_MAX, APPEND_ROUND_BYTES_MAX, APPEND_ROUND_TURNS_MAX};
 use crate::io::clock;
 use crate::io::glommio::{spawn, yield_now};
@@ -33,7 +33,7 @@ struct Round {
     tickets: Vec<Rc<Ticket>>,
     writes: Vec<Write>,
     /// The last write of each partition.
-    places: HashMap<PartitionKey, usize>,
+    places: IdMap<PartitionKey, usize>,
     batches: usize,
     bytes: usize,
     /// A task is under way that will end the round.

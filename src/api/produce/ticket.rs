@@ -13,7 +13,7 @@ use super::answer::{Answer, PartitionAnswer};
 use crate::api::message::RequestInfo;
 use crate::net::received::Kept;
 use crate::net::response::Response;
-use crate::wire::produce::{self, PartitionResponse, ProduceRequest, ProduceResponse, encode_response};
+use crate::wire::produce::{PartitionResponse, ProduceResponse, Topics, TopicsPlace, encode_response};
 
 /// What an answer to one partition and to one topic takes, about.
 const ANSWER_BYTES: usize = 128;
@@ -46,6 +46,8 @@ pub(super) struct Request {
     pub throttle_ms: i32,
     /// Behind the header.
     pub body: Kept,
+    /// Where in the body the topics are.
+    pub topics: TopicsPlace,
     pub partitions: usize,
     pub group: usize,
 }
@@ -57,8 +59,10 @@ enum GroupAnswer {
 }
 
 impl Ticket {
-    pub(super) fn new() -> Rc<Ticket> {
-        Rc::new(Ticket { state: RefCell::new(State::Waiting(Requests::default())) })
+    /// With room for so many requests of one partition each.
+    pub(super) fn new(requests: usize) -> Rc<Ticket> {
+        let waiting = Requests { requests: Vec::with_capacity(requests), outcomes: Vec::with_capacity(requests), ..Requests::default() };
+        Rc::new(Ticket { state: RefCell::new(State::Waiting(waiting)) })
     }
 
     /// Does something with the requests that wait.
@@ -159,9 +163,10 @@ impl Ticket {
     }
 }
 
-/// The topics and partitions of a request.
-fn decoded(request: &Request) -> ProduceRequest<'_> {
-    produce::decode(request.info.version, &request.body).expect("the same bytes were decoded before")
+impl Request {
+    fn topics(&self) -> Topics<'_> {
+        self.topics.within(&self.body)
+    }
 }
 
 /// The answers to requests of which every batch was stored. `None` if one was not.
@@ -175,7 +180,7 @@ fn stored_only(requests: &[Request], mut outcomes: &[PartitionAnswer]) -> Option
     let mut mute_ms = 0;
     for request in requests {
         partitions.clear();
-        for topic in decoded(request).topics() {
+        for topic in request.topics() {
             for partition in topic.partitions {
                 let (PartitionAnswer::Stored(stored), rest) = outcomes.split_first()? else { return None };
                 outcomes = rest;
@@ -192,7 +197,7 @@ fn stored_only(requests: &[Request], mut outcomes: &[PartitionAnswer]) -> Option
 /// A request's answer on its own, with what is known of its partitions.
 fn owned(request: &Request, outcomes: &mut impl Iterator<Item = PartitionAnswer>) -> Answer {
     let mut answer = Answer::new(request.info, request.acks, request.throttle_ms);
-    for topic in decoded(request).topics() {
+    for topic in request.topics() {
         answer.start_topic(topic.topic);
         for (partition, outcome) in topic.partitions.zip(&mut *outcomes) {
             answer.push(partition.index, outcome);

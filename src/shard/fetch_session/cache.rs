@@ -4,12 +4,11 @@
 //! [`touch`](FetchSessionCache::touch)ed; no two cores of a node give out the same id; an id is positive.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::FetchSession;
-use crate::base::CoreId;
 use crate::base::limits::CORES_MAX;
+use crate::base::{CoreId, IdMap};
 
 /// The low bits of a session id name its core.
 const CORE_BITS: u32 = 10;
@@ -38,7 +37,7 @@ pub struct NewSession {
 
 #[derive(Default)]
 pub struct FetchSessionCache {
-    sessions: HashMap<i32, Cached>,
+    sessions: IdMap<i32, Cached>,
     partitions: usize,
 }
 
