@@ -141,12 +141,33 @@ pub(super) struct Walked {
     pub max_timestamp_index: i32,
 }
 
+impl Walked {
+    #[inline]
+    fn note(&mut self, index: i32, timestamp_delta: i64) {
+        self.min_timestamp_delta = self.min_timestamp_delta.min(timestamp_delta);
+        if timestamp_delta > self.max_timestamp_delta {
+            self.max_timestamp_delta = timestamp_delta;
+            self.max_timestamp_index = index;
+        }
+    }
+}
+
 /// Walks `count` records, and checks that nothing follows them, that each one's parts fill its length, that offset deltas are 0, 1,
 /// 2 …, and, if asked, that each has a key.
 pub(super) fn walk<S: RecordSource>(source: &mut S, count: i32, keys_required: bool) -> Result<Walked, S::Stop> {
     let mut walked = Walked { min_timestamp_delta: i64::MAX, max_timestamp_delta: i64::MIN, max_timestamp_index: 0 };
     for index in 0..count {
-        let head = match Head::read(source.window(HEAD_BYTES_MAX)?) {
+        let window = source.window(HEAD_BYTES_MAX)?;
+        if let Some(plain) = Plain::read(window)
+            && plain.offset_delta == index
+            && (plain.has_key || !keys_required)
+        {
+            walked.note(index, plain.timestamp_delta);
+            source.advance(plain.bytes);
+            continue;
+        }
+        // Another one, or a bad one: this says which.
+        let head = match Head::read(window) {
             Ok(head) => head,
             Err(flaw) => {
                 let at_end = source.window(1)?.is_empty();
@@ -159,14 +180,78 @@ pub(super) fn walk<S: RecordSource>(source: &mut S, count: i32, keys_required: b
         if keys_required && head.key_bytes < 0 {
             return Err(BatchError::KeyRequired { index }.into());
         }
-        walked.min_timestamp_delta = walked.min_timestamp_delta.min(head.timestamp_delta);
-        if head.timestamp_delta > walked.max_timestamp_delta {
-            walked.max_timestamp_delta = head.timestamp_delta;
-            walked.max_timestamp_index = index;
-        }
+        walked.note(index, head.timestamp_delta);
         walk_parts(source, &head, index)?;
     }
     if source.window(1)?.is_empty() { Ok(walked) } else { Err(BatchError::TooManyRecords { expected: count }.into()) }
+}
+
+/// A record as most are: whole in the window, sound, without headers, all its numbers below two million.
+struct Plain {
+    timestamp_delta: i64,
+    offset_delta: i32,
+    has_key: bool,
+    /// Of all of it, its length included.
+    bytes: usize,
+}
+
+impl Plain {
+    /// `None`: the record at the front is another one, or not sound.
+    #[inline(always)]
+    fn read(window: &[u8]) -> Option<Plain> {
+        let mut at = 0;
+        let length = short(window, &mut at)?;
+        // Of a negative length, which is odd here, the record would not end where it does.
+        let end = at + (length >> 1) as usize;
+        at += 1;
+        let timestamp_delta = short(window, &mut at)?;
+        let offset_delta = short(window, &mut at)?;
+        let key = short(window, &mut at)?;
+        at += field_bytes(key)?;
+        let value = short(window, &mut at)?;
+        at += field_bytes(value)?;
+        let has_no_headers = *window.get(at)? == 0;
+        (length & 1 == 0 && has_no_headers && at + 1 == end).then_some(Plain {
+            timestamp_delta: i64::from(unfolded(timestamp_delta)),
+            offset_delta: unfolded(offset_delta),
+            has_key: key != NULL,
+            bytes: end,
+        })
+    }
+}
+
+/// A varint of at most three bytes, before its sign is unfolded.
+#[inline(always)]
+fn short(bytes: &[u8], at: &mut usize) -> Option<u32> {
+    let mut value = 0;
+    for shift in [0, 7, 14] {
+        let byte = u32::from(*bytes.get(*at)?);
+        *at += 1;
+        value |= (byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// The length −1 before its sign is unfolded.
+const NULL: u32 = 1;
+
+/// How many bytes follow a length that is yet to be unfolded; `None` if it is negative and not null.
+#[inline(always)]
+fn field_bytes(length: u32) -> Option<usize> {
+    match length {
+        NULL => Some(0),
+        length if length & 1 == 0 => Some((length >> 1) as usize),
+        _ => None,
+    }
+}
+
+/// Zigzag: the sign is in the lowest bit.
+#[inline(always)]
+fn unfolded(value: u32) -> i32 {
+    (value >> 1) as i32 ^ -((value & 1) as i32)
 }
 
 /// Steps over key, value and headers of a record whose head was just read.
@@ -325,8 +410,7 @@ impl<'a> Fields<'a> {
     #[inline]
     fn varint(&mut self) -> Result<i32, Flaw> {
         let first = self.byte()?;
-        let value = if first < 0x80 { u32::from(first) } else { self.rest_of_varint(first)? };
-        Ok((value >> 1) as i32 ^ -((value & 1) as i32))
+        Ok(unfolded(if first < 0x80 { u32::from(first) } else { self.rest_of_varint(first)? }))
     }
 
     fn rest_of_varint(&mut self, first: u8) -> Result<u32, Flaw> {

@@ -1,5 +1,7 @@
 //! Tests of `records.rs`.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::base::Timestamp;
 use crate::wire::batch::Batch;
@@ -47,8 +49,81 @@ fn too_few_too_many_and_cut_records_are_told_apart() {
 fn a_length_that_does_not_fit_the_parts_is_damage() {
     // attributes, timestamp delta, offset delta, null key, null value, no headers
     let record = |length: u8| [length, 0, 0, 0, 1, 1, 0, 0, 0, 0];
-    assert!(Records::new(&record(12)[..7], 1).all(|record| record.is_ok()));
+    let walked = |bytes: &[u8]| walk(&mut Bytes { rest: bytes, is_narrow: false }, 1, false);
+    assert!(Records::new(&record(12)[..7], 1).all(|record| record.is_ok()) && walked(&record(12)[..7]).is_ok());
     for length in [0, 2, 10, 11, 13, 14, 16, 18] {
         assert!(Records::new(&record(length), 1).next().unwrap().is_err(), "{length}");
+        for bytes in [&record(length)[..], &record(length)[..7]] {
+            assert!(walked(bytes).is_err(), "{length}");
+        }
+    }
+}
+
+/// Bytes of which a walk sees everything at once, or no more than it asks for.
+struct Bytes<'a> {
+    rest: &'a [u8],
+    is_narrow: bool,
+}
+
+#[derive(Debug, PartialEq)]
+struct Wrong(BatchError);
+
+impl From<BatchError> for Wrong {
+    fn from(error: BatchError) -> Wrong {
+        Wrong(error)
+    }
+}
+
+impl RecordSource for Bytes<'_> {
+    type Stop = Wrong;
+
+    fn window(&mut self, wanted: usize) -> Result<&[u8], Wrong> {
+        Ok(if self.is_narrow { &self.rest[..wanted.min(self.rest.len())] } else { self.rest })
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.rest = &self.rest[bytes..];
+    }
+
+    fn skip(&mut self, bytes: usize) -> Result<bool, Wrong> {
+        let rest = self.rest.get(bytes..);
+        self.rest = rest.unwrap_or_default();
+        Ok(rest.is_some())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    /// Records that are seen whole are stepped over by the short way, others by the long one.
+    #[test]
+    fn the_short_way_finds_what_the_long_way_finds(
+        records in prop::collection::vec((-3_i64..300_000, prop::option::of(0_usize..40), prop::option::of(24_usize..9000), 0_usize..12), 1..8),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..10, any::<u8>()), 0..3),
+        counted in -1_i32..2,
+        keys_required in any::<bool>(),
+    ) {
+        let mut builder = RecordBatchBuilder::new(Codec::None);
+        let mut places = Vec::new();
+        for (time, key, value, headers) in &records {
+            let start = builder.plain_records().len();
+            let (key, value) = (key.map(|len| vec![7; len]), value.map(|len| vec![9; len]));
+            // Few records have any.
+            let headers: &[(&str, Option<&[u8]>)] = if *headers == 0 { &[("h", Some(b"x"))] } else { &[] };
+            builder.append(Timestamp(1_000_000 + time), key.as_deref(), value.as_deref(), headers);
+            places.push((start, builder.plain_records().len()));
+        }
+        let mut bytes = builder.plain_records().to_vec();
+        for (record, at, byte) in changes {
+            // The first bytes of a record say where everything is, and the last whether there are headers.
+            let (start, end) = *record.get(&places);
+            let at = if at < 8 { start + at } else { end - 1 };
+            if let Some(changed) = bytes.get_mut(at) {
+                *changed = byte;
+            }
+        }
+        let count = records.len() as i32 + counted;
+        let by = |is_narrow| walk(&mut Bytes { rest: &bytes, is_narrow }, count, keys_required);
+        prop_assert_eq!(by(false), by(true));
     }
 }
