@@ -102,13 +102,14 @@ pub struct Topics<'a> {
 impl<'a> Topics<'a> {
     /// Where these topics are in `body`, the one that they were decoded from.
     pub fn place_in(&self, body: &'a [u8]) -> TopicsPlace {
-        TopicsPlace { start: body.len() - self.cursor.left(), version: self.version, left: self.left }
+        TopicsPlace { body_bytes: body.len(), start: body.len() - self.cursor.left(), version: self.version, left: self.left }
     }
 }
 
 /// [`Topics`] apart from their bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct TopicsPlace {
+    body_bytes: usize,
     start: usize,
     version: i16,
     left: u32,
@@ -116,7 +117,11 @@ pub struct TopicsPlace {
 
 impl TopicsPlace {
     /// The topics again. `body` holds the bytes that they were decoded from, wherever those lie now.
+    ///
+    /// # Panics
+    /// If they are not as many.
     pub fn within(self, body: &[u8]) -> Topics<'_> {
+        assert_eq!(body.len(), self.body_bytes, "these are the bytes of another request");
         Topics { cursor: Cursor::new(&body[self.start..]), version: self.version, left: self.left }
     }
 }

@@ -166,7 +166,7 @@ pub(super) fn walk<S: RecordSource>(source: &mut S, count: i32, keys_required: b
             source.advance(plain.bytes);
             continue;
         }
-        // Another one, or a bad one: this says which.
+        // Not such a one, or not sound: this says which.
         let head = match Head::read(window) {
             Ok(head) => head,
             Err(flaw) => {
@@ -186,7 +186,7 @@ pub(super) fn walk<S: RecordSource>(source: &mut S, count: i32, keys_required: b
     if source.window(1)?.is_empty() { Ok(walked) } else { Err(BatchError::TooManyRecords { expected: count }.into()) }
 }
 
-/// A record as most are: whole in the window, sound, without headers, all its numbers below two million.
+/// A record as most are: whole in the window, sound, without headers, all its numbers within a million.
 struct Plain {
     timestamp_delta: i64,
     offset_delta: i32,
@@ -196,7 +196,7 @@ struct Plain {
 }
 
 impl Plain {
-    /// `None`: the record at the front is another one, or not sound.
+    /// `None`: the record at the front is not such a one, or not sound.
     #[inline(always)]
     fn read(window: &[u8]) -> Option<Plain> {
         let mut at = 0;

@@ -85,7 +85,7 @@ fn memory_bar(row: Row) -> Option<Bar> {
 pub struct Verdict {
     pub bar: Bar,
     pub beside: Other,
-    /// Run by run; beside nothing, the figure itself.
+    /// Turn by turn; beside nothing, the figure itself.
     pub ratio: Spread,
 }
 

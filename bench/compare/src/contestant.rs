@@ -1,4 +1,4 @@
-//! The contestants, and how each is started: what its own documentation says, on one processor.
+//! The contestants, which program each is, and how it is started: what its own documentation says, on one processor.
 
 use std::io;
 use std::net::SocketAddr;
@@ -63,6 +63,8 @@ impl Contestant {
         }
     }
 
+    /// The contestant of that name.
+    ///
     /// # Errors
     /// Nobody is called so.
     pub fn named(name: &str) -> io::Result<Contestant> {

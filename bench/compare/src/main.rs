@@ -2,11 +2,11 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `contestant` | who is measured, and how each is started |
+//! | `contestant` | who is measured, which program that is, and how it is started |
 //! | `server` | a server under measurement, from its start to its end, on one processor |
 //! | `work` | what is measured, row by row |
 //! | `memory` | memory that is in use, so that the host is not what is measured |
-//! | `sample` | what one run came to; medians and spread of several |
+//! | `sample` | what one run came to; turns, medians and spread of several |
 //! | `awake` | processors of the load that do not sleep |
 //! | `bars` | what each row must reach |
 //! | `report` | tables, page and pictures, and everything as JSON |
@@ -97,9 +97,17 @@ fn main() -> io::Result<()> {
         port: arguments.port,
         memory: None,
     };
-    let mut measured = Measured::nothing_yet();
-    if arguments.go_on && report::results_json(&host.directory).exists() {
-        measured = report::read(&report::results_json(&host.directory))?.join(measured).map_err(io::Error::other)?;
+    let mut measured = Measured::nothing_yet(arguments.size);
+    if arguments.go_on {
+        let results_json = report::results_json(&host.directory);
+        if results_json.exists() {
+            measured = report::read(&results_json)?.join(measured).map_err(io::Error::other)?;
+        } else {
+            eprintln!("there is no {} to go on from: all turns are missing", results_json.display());
+        }
+    }
+    for (row, contestant, program) in contests(&rows, &host)? {
+        measured.results.check(row, contestant, &program).map_err(io::Error::other)?;
     }
     if !arguments.skip_filling_memory {
         host.memory = Some(Memory::hold(&host.directory.join("junk"))?);
@@ -119,17 +127,9 @@ fn main() -> io::Result<()> {
 
 /// Rows that are held against each other take turns, and in each row the contestants do. Written down after each turn.
 fn measure(rows: &[Row], host: &Host, arguments: &Arguments, measured: &mut Measured) -> io::Result<()> {
-    let mut contests = Vec::new();
-    for row in rows {
-        let is_here = |contestant: &Contestant| contestant.is_here(host) && row.has_load_for(*contestant, host);
-        for contestant in row.contestants().iter().copied().filter(is_here) {
-            let program = contestant.program(host)?;
-            measured.results.check(*row, contestant, &program).map_err(io::Error::other)?;
-            contests.push((*row, contestant, program));
-        }
-    }
-    let done = |results: &Results| contests.iter().map(|(row, contestant, _)| results.count(*row, *contestant)).min();
-    if done(&measured.results).is_none_or(|done| done >= arguments.repetitions) {
+    let contests = contests(rows, host)?;
+    let turns_done = |results: &Results| contests.iter().map(|(row, contestant, _)| results.count(*row, *contestant)).min();
+    if turns_done(&measured.results).is_none_or(|done| done >= arguments.repetitions) {
         return Ok(());
     }
     let mut rates = BTreeMap::new();
@@ -140,7 +140,7 @@ fn measure(rows: &[Row], host: &Host, arguments: &Arguments, measured: &mut Meas
             rates.insert(*row, rate);
         }
     }
-    while let Some(done) = done(&measured.results).filter(|done| *done < arguments.repetitions) {
+    while let Some(done) = turns_done(&measured.results).filter(|done| *done < arguments.repetitions) {
         let mut samples = Vec::new();
         for (row, contestant, _) in &contests {
             if row.takes_memory() {
@@ -160,6 +160,18 @@ fn measure(rows: &[Row], host: &Host, arguments: &Arguments, measured: &mut Meas
         report::write(&host.directory, measured)?;
     }
     Ok(())
+}
+
+/// Who takes part in which row, in the order of a turn, and which program it is.
+fn contests(rows: &[Row], host: &Host) -> io::Result<Vec<(Row, Contestant, String)>> {
+    let mut contests = Vec::new();
+    for row in rows {
+        let is_here = |contestant: &Contestant| contestant.is_here(host) && row.has_load_for(*contestant, host);
+        for contestant in row.contestants().iter().copied().filter(is_here) {
+            contests.push((*row, contestant, contestant.program(host)?));
+        }
+    }
+    Ok(contests)
 }
 
 /// The rows asked for and those that they are held against, in the order of all rows.

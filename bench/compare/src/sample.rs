@@ -1,4 +1,4 @@
-//! What one run came to, and what several of them say together.
+//! What one run came to; the turns in which runs were side by side; what several of them say together.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -126,7 +126,7 @@ impl Sample {
 /// What one contestant came to in one row: a sample for each of its turns.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Turns {
-    /// Which program it was, such that another build is another; empty if nobody knows.
+    /// Which program it was, such that another build is another.
     pub program: String,
     pub samples: BTreeMap<usize, Sample>,
 }
@@ -145,7 +145,10 @@ pub struct Results {
 
 /// Another program measured these runs, so they do not go together.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("row {row}: {contestant} was another program there ({programs}): only turns of the same programs go together", row = .row.name(), contestant = .contestant.name())]
+#[error(
+    "row {}: {} was another program there ({programs}): only turns of the same programs go together, so measure the row anew",
+    .row.name(), .contestant.name()
+)]
 pub struct OtherProgram {
     row: Row,
     contestant: Contestant,
@@ -153,13 +156,16 @@ pub struct OtherProgram {
 }
 
 impl Results {
+    /// Adds a run that is not there yet. `turn` counts from 1.
+    ///
     /// # Errors
     /// As [`check`](Self::check).
     pub fn add(&mut self, row: Row, contestant: Contestant, turn: usize, program: &str, sample: Sample) -> Result<(), OtherProgram> {
         self.check(row, contestant, program)?;
         let turns = self.runs.entry(row).or_default().entry(contestant).or_default();
         program.clone_into(&mut turns.program);
-        turns.samples.insert(turn, sample);
+        let previous = turns.samples.insert(turn, sample);
+        assert!(previous.is_none() && turn > 0, "turn {turn} of {} in row {} was there", contestant.name(), row.name());
         Ok(())
     }
 
@@ -174,6 +180,10 @@ impl Results {
             }
             _ => Ok(()),
         }
+    }
+
+    pub fn has(&self, row: Row, contestant: Contestant, turn: usize) -> bool {
+        self.runs.get(&row).and_then(|contestants| contestants.get(&contestant)).is_some_and(|turns| turns.samples.contains_key(&turn))
     }
 
     /// The turns of both; in a row that both have, or that takes turns with one, those of `later` follow.
@@ -276,7 +286,7 @@ mod tests {
         let error = echo(Contestant::Pagewire, "1", &[Some(1.0)]).join(echo(Contestant::Pagewire, "2", &[Some(1.0)])).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "row echo: pagewire was another program there (\"1\" and \"2\"): only turns of the same programs go together"
+            "row echo: pagewire was another program there (\"1\" and \"2\"): only turns of the same programs go together, so measure the row anew"
         );
     }
 }

@@ -177,6 +177,8 @@ impl Row {
         }
     }
 
+    /// The row of that name.
+    ///
     /// # Errors
     /// No row is called so.
     pub fn named(name: &str) -> io::Result<Row> {
@@ -214,7 +216,7 @@ impl Row {
 
     /// Whether its counted part takes so much memory that where that comes from matters. What is served lies in memory already.
     pub fn takes_memory(self) -> bool {
-        !matches!(self.kind(), Kind::Serve(_) | Kind::Start)
+        !matches!(self.kind(), Kind::Serve(_))
     }
 
     fn kind(self) -> Kind {

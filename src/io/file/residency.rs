@@ -34,8 +34,10 @@ const WARY_STRETCH_MS_MAX: u64 = 1;
 const WARY_MS: u64 = 100;
 /// For how long something that was missing counts as a sign that somebody reads cold data.
 const LATELY_MS: u64 = 1000;
-/// Such places that a thread remembers, a power of two: two for each of its readers, and so many that they seldom take each other's.
+/// Such places that a thread remembers: two for each of its readers, and so many that they seldom take each other's.
 const SEEN_PAGES_MAX: usize = 1024;
+
+const _: () = assert!(SEEN_PAGES_MAX.is_power_of_two(), "places are chosen by bits");
 
 /// What a file keeps for the questions.
 #[derive(Debug)]
@@ -222,7 +224,7 @@ fn remember(seen: Seen) {
 }
 
 pub(super) fn slot(file: u64, page: u64) -> usize {
-    // Readers may be evenly apart, in one file as in several: their places must not be. The upper half of such a product (Fibonacci hashing) scatters them.
+    // Readers may be evenly apart, in one file as in several: their places must not be. The upper bits of such a product (Fibonacci hashing) scatter them.
     let scattered = (page ^ file.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (scattered >> (u64::BITS - SEEN_PAGES_MAX.ilog2())) as usize
 }

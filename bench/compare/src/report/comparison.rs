@@ -16,6 +16,8 @@ pub struct Comparison {
     /// The command line, the program's own name first.
     pub arguments: Vec<String>,
     pub environment: Machine,
+    /// Thousandths of each row's size.
+    pub size: u64,
     /// In the order of the rows, and in each row of the contestants.
     pub runs: Vec<Runs>,
     pub verdicts: Vec<Verdict>,
@@ -30,7 +32,6 @@ pub struct Runs {
     pub title: String,
     pub contestant: String,
     /// Which program it was, such that another build is another.
-    #[serde(default)]
     pub program: String,
     /// As they were measured.
     pub runs: Vec<Run>,
@@ -119,7 +120,6 @@ impl Comparison {
 
     /// Not the full size: such a run shows that everything works, and nothing about speed.
     pub fn is_reduced(&self) -> bool {
-        let mut words = self.arguments.iter().flat_map(|argument| argument.split('='));
-        words.any(|word| word == "--size") && words.next().and_then(|size| size.parse::<u64>().ok()).is_some_and(|size| size < 1000)
+        self.size < 1000
     }
 }

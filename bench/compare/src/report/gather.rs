@@ -42,6 +42,7 @@ pub fn comparison(measured: &Measured) -> Comparison {
         finished_wall_ms: measured.finished_wall_ms,
         arguments: measured.arguments.clone(),
         environment: measured.environment.clone(),
+        size: measured.size,
         runs,
         verdicts: judged.collect(),
     }
@@ -50,13 +51,16 @@ pub fn comparison(measured: &Measured) -> Comparison {
 /// What was measured, from what was written down of it: figures and verdicts follow from the runs.
 ///
 /// # Errors
-/// It names a row or a contestant that does not exist, or one of them twice.
+/// It names a row or a contestant that does not exist, or one and the same run twice.
 pub fn measured(comparison: Comparison) -> io::Result<Measured> {
     let mut results = Results::default();
     for Runs { row, contestant, program, runs, .. } in comparison.runs {
         let row = Row::named(&row)?;
         let contestant = Contestant::named(&contestant)?;
         for Run { turn, sample } in runs {
+            if results.has(row, contestant, turn) {
+                return Err(io::Error::other(format!("turn {turn} of {} in row {} is there twice", contestant.name(), row.name())));
+            }
             results.add(row, contestant, turn, &program, sample).map_err(io::Error::other)?;
         }
     }
@@ -64,6 +68,7 @@ pub fn measured(comparison: Comparison) -> io::Result<Measured> {
         finished_wall_ms: comparison.finished_wall_ms,
         arguments: comparison.arguments,
         environment: comparison.environment,
+        size: comparison.size,
         results,
     })
 }
