@@ -153,8 +153,14 @@ class Member:
         for line in self.process.stdout:
             if not line.endswith(b"\n"):
                 break  # killed while it wrote
-            fields = json.loads(line)
-            self._take(Event(fields["at"], self.name, fields["event"], fields))
+            try:
+                fields = json.loads(line)
+                event = Event(fields["at"], self.name, fields["event"], fields)
+            except (ValueError, LookupError, TypeError):
+                self.process.kill()
+                self._note("failed", {"error": f"said what is no report: {line!r}"})
+                break
+            self._take(event)
 
     def _listen_to_kcat(self):
         for line in self.process.stdout:

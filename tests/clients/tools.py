@@ -12,7 +12,9 @@ def java_command(heap="1g"):
     """A JVM with Kafka's jars, our own classes and a quiet log; the caller appends class and arguments."""
     class_path = os.pathsep.join([str(FOLDER / "java" / "classes"), str(FOLDER / "java" / "jars" / "*")])
     log_settings = f"-Dlog4j2.configurationFile={CLIENTS / 'java' / 'log4j2.properties'}"
-    return ["java", f"-Xmx{heap}", "-XX:TieredStopAtLevel=4", "-XX:+UseParallelGC", log_settings, "-cp", class_path]
+    # The JVM's own warnings go to standard output by default, where a test reads reports.
+    jvm_warnings = ["-Xlog:disable", "-Xlog:all=warning:stderr"]
+    return ["java", f"-Xmx{heap}", "-XX:TieredStopAtLevel=4", "-XX:+UseParallelGC", *jvm_warnings, log_settings, "-cp", class_path]
 
 
 def java_member_command():
