@@ -201,7 +201,7 @@ impl Plain {
     fn read(window: &[u8]) -> Option<Plain> {
         let mut at = 0;
         let length = short(window, &mut at)?;
-        // Of a negative length, which is odd here, the record would not end where it does.
+        // Where it ends if its length is not negative, which is looked at last.
         let end = at + (length >> 1) as usize;
         at += 1;
         let timestamp_delta = short(window, &mut at)?;

@@ -1,8 +1,8 @@
 //! Memory that is in use.
 //!
 //! A virtual machine gives free memory back to its host, and a page used anew then costs a fault there, charged to whoever touches it: a growing
-//! page cache would make every broker look equally slow. So most of the memory is held while anything is measured, and before each run that takes some the rest is
-//! filled with junk: new pages are reclaimed ones then, as on a machine that has been up for a while.
+//! page cache would make every broker look equally slow. So most of the memory is held while anything is measured, and before each run that
+//! takes some the rest is filled with junk: new pages are reclaimed ones then, as on a machine that has been up for a while.
 //!
 //! What is held is anonymous and in huge pages, and the junk is mapped: kernels that give page cache back early (DAMON's reclaim) leave both alone.
 //! With memory full of junk that nobody had mapped, runs had stalls of tenths of a second. The junk is a file of holes and takes nothing of

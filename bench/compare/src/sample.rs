@@ -174,7 +174,7 @@ impl Results {
     /// # Errors
     /// The contestant's turns in this row are another program's.
     pub fn check(&self, row: Row, contestant: Contestant, program: &str) -> Result<(), OtherProgram> {
-        match self.runs.get(&row).and_then(|contestants| contestants.get(&contestant)) {
+        match self.turns(row, contestant) {
             Some(turns) if turns.program != program => {
                 Err(OtherProgram { row, contestant, programs: format!("{:?} and {program:?}", turns.program) })
             }
@@ -183,7 +183,7 @@ impl Results {
     }
 
     pub fn has(&self, row: Row, contestant: Contestant, turn: usize) -> bool {
-        self.runs.get(&row).and_then(|contestants| contestants.get(&contestant)).is_some_and(|turns| turns.samples.contains_key(&turn))
+        self.turns(row, contestant).is_some_and(|turns| turns.samples.contains_key(&turn))
     }
 
     /// The turns of both; in a row that both have, or that takes turns with one, those of `later` follow.
@@ -211,7 +211,11 @@ impl Results {
 
     /// How many turns a contestant has had in a row.
     pub fn count(&self, row: Row, contestant: Contestant) -> usize {
-        self.runs.get(&row).and_then(|contestants| contestants.get(&contestant)).map_or(0, |turns| turns.samples.len())
+        self.turns(row, contestant).map_or(0, |turns| turns.samples.len())
+    }
+
+    fn turns(&self, row: Row, contestant: Contestant) -> Option<&Turns> {
+        self.runs.get(&row)?.get(&contestant)
     }
 
     pub fn rows(&self) -> impl Iterator<Item = (Row, &BTreeMap<Contestant, Turns>)> {
@@ -225,13 +229,12 @@ impl Results {
     }
 
     pub fn figure(&self, row: Row, contestant: Contestant, figure: Figure) -> Option<Spread> {
-        Spread::of(self.runs.get(&row)?.get(&contestant)?.samples.values().filter_map(|sample| sample.figure(figure)))
+        Spread::of(self.turns(row, contestant)?.samples.values().filter_map(|sample| sample.figure(figure)))
     }
 
     /// `ours` over `theirs`, turn by turn, so that what changes on the machine from one turn to the next counts for both.
     pub fn ratio(&self, figure: Figure, ours: (Row, Contestant), theirs: (Row, Contestant)) -> Option<Spread> {
-        let samples = |(row, contestant): (Row, Contestant)| Some(&self.runs.get(&row)?.get(&contestant)?.samples);
-        let (ours, theirs) = (samples(ours)?, samples(theirs)?);
+        let (ours, theirs) = (&self.turns(ours.0, ours.1)?.samples, &self.turns(theirs.0, theirs.1)?.samples);
         let ratio = |(turn, ours): (&usize, &Sample)| Some(ours.figure(figure)? / theirs.get(turn)?.figure(figure)?);
         Spread::of(ours.iter().filter_map(ratio))
     }

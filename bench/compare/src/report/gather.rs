@@ -51,15 +51,16 @@ pub fn comparison(measured: &Measured) -> Comparison {
 /// What was measured, from what was written down of it: figures and verdicts follow from the runs.
 ///
 /// # Errors
-/// It names a row or a contestant that does not exist, or one and the same run twice.
+/// It names a row or a contestant that does not exist, one and the same run twice, or a turn 0.
 pub fn measured(comparison: Comparison) -> io::Result<Measured> {
     let mut results = Results::default();
     for Runs { row, contestant, program, runs, .. } in comparison.runs {
         let row = Row::named(&row)?;
         let contestant = Contestant::named(&contestant)?;
         for Run { turn, sample } in runs {
-            if results.has(row, contestant, turn) {
-                return Err(io::Error::other(format!("turn {turn} of {} in row {} is there twice", contestant.name(), row.name())));
+            if turn == 0 || results.has(row, contestant, turn) {
+                let whose = format!("turn {turn} of {} in row {}", contestant.name(), row.name());
+                return Err(io::Error::other(format!("{whose} is there twice, or not counted from 1")));
             }
             results.add(row, contestant, turn, &program, sample).map_err(io::Error::other)?;
         }
