@@ -1,7 +1,8 @@
 //! Each worker's clockwork: takes away what was counted at every edge, and watches how late the thread itself is.
 //!
 //! Lives on a worker thread, one per worker. Invariants: edges are the same on all workers; the slices of a step follow one another from
-//! its start without holes, and the last one carries the thread's use.
+//! its start without holes, and the last one carries the thread's use. The worker's producers and consumers hear of a phase from here,
+//! so nothing that they count for a step comes before its first slice begins.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -24,37 +25,45 @@ pub struct Recorder {
     pub interval_ns: u64,
     pub statistics: Rc<RefCell<Statistics>>,
     pub slices: mpsc::UnboundedSender<Slice>,
+    /// To the worker's producers and consumers.
+    pub phases: watch::Sender<Phase>,
 }
 
 impl Recorder {
-    /// Runs until `Phase::Stop`.
+    /// Runs until `Phase::Stop`. Phases are passed on also when nothing can be measured.
     ///
     /// # Errors
     /// No more file descriptors for its timer.
     pub async fn run(self, mut phase: watch::Receiver<Phase>) -> std::io::Result<()> {
-        let mut timer = PreciseTimer::new()?;
+        let mut timer = PreciseTimer::new();
         let mut done = 0;
         loop {
             let now = phase.borrow_and_update().clone();
-            match now {
-                Phase::Stop => return Ok(()),
-                Phase::Run { step, .. } if step.number > done => {
-                    done = step.number;
-                    self.record(step, &mut phase, &mut timer).await;
-                }
-                _ => {
-                    if phase.changed().await.is_err() {
-                        return Ok(());
-                    }
-                }
+            if let (Phase::Run { step, .. }, Ok(timer)) = (&now, &mut timer)
+                && step.number > done
+            {
+                done = step.number;
+                let step = *step;
+                self.begin(now);
+                self.record(step, &mut phase, timer).await;
+                continue;
+            }
+            let is_over = matches!(now, Phase::Stop);
+            self.phases.send_replace(now);
+            if is_over || phase.changed().await.is_err() {
+                return timer.map(drop);
             }
         }
     }
 
-    async fn record(&self, mut step: StepPlan, phase: &mut watch::Receiver<Phase>, timer: &mut PreciseTimer) {
-        // What flowed before belongs to no step; what went wrong is not forgotten.
+    /// What flowed before belongs to no step; what went wrong is not forgotten.
+    fn begin(&self, run: Phase) {
         let troubles = self.statistics.take().troubles;
         self.statistics.replace(Statistics { troubles, ..Statistics::default() });
+        self.phases.send_replace(run);
+    }
+
+    async fn record(&self, mut step: StepPlan, phase: &mut watch::Receiver<Phase>, timer: &mut PreciseTimer) {
         let (mut from, mut used) = (None, None);
         let mut slice_start_ns = step.start_ns;
         let mut edge_ns = next_edge_ns(&step, self.interval_ns, step.start_ns);
@@ -64,10 +73,12 @@ impl Recorder {
             tokio::select! {
                 () = timer.wait(wake_ns) => {}
                 changed = phase.changed() => {
-                    match (&*phase.borrow_and_update(), changed) {
+                    let told = phase.borrow_and_update().clone();
+                    match (&told, changed) {
                         (Phase::Run { step: again, .. }, Ok(())) if again.number == step.number => step.end_ns = again.end_ns,
                         _ => break,
                     }
+                    self.phases.send_replace(told);
                 }
             }
             let now_ns = monotonic_ns();
@@ -133,13 +144,44 @@ mod tests {
     }
 
     #[test]
+    fn what_a_client_counts_at_once_is_in_the_step() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let local = tokio::task::LocalSet::new();
+        let counted = local.block_on(&runtime, async {
+            let (slices, mut received) = mpsc::unbounded_channel();
+            let (phase, phases) = watch::channel(Phase::Prepare);
+            let statistics = Rc::new(RefCell::new(Statistics::default()));
+            let (onward, mut told) = watch::channel(Phase::Prepare);
+            let client = tokio::task::spawn_local({
+                let statistics = statistics.clone();
+                async move {
+                    told.wait_for(|phase| matches!(phase, Phase::Run { .. })).await.expect("it is told");
+                    statistics.borrow_mut().lateness.record(1, 1);
+                }
+            });
+            let recorder = Recorder { worker: 0, interval_ns: 10_000_000, statistics, slices, phases: onward };
+            let recording = tokio::task::spawn_local(recorder.run(phases));
+            let start_ns = monotonic_ns();
+            let step = StepPlan { number: 1, pace: Pace::AsFastAsPossible, start_ns, measure_from_ns: start_ns, end_ns: u64::MAX };
+            phase.send_replace(Phase::Run { step, targets: None });
+            client.await.expect("no panic");
+            phase.send_replace(Phase::Collect);
+            let slice = received.recv().await.expect("a slice");
+            phase.send_replace(Phase::Stop);
+            recording.await.expect("no panic").expect("a timer");
+            slice.statistics.lateness.0.len()
+        });
+        assert_eq!(counted, 1);
+    }
+
+    #[test]
     fn slices_of_a_step_leave_no_hole_and_a_late_thread_is_noticed() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let local = tokio::task::LocalSet::new();
         let slices = local.block_on(&runtime, async {
             let (slices, mut received) = mpsc::unbounded_channel();
             let statistics = Rc::new(RefCell::new(Statistics::default()));
-            let recorder = Recorder { worker: 3, interval_ns: 10_000_000, statistics, slices };
+            let recorder = Recorder { worker: 3, interval_ns: 10_000_000, statistics, slices, phases: watch::Sender::default() };
             let start_ns = monotonic_ns();
             let (measure_from_ns, end_ns) = (start_ns + 15_000_000, start_ns + 200_000_000);
             let step = StepPlan { number: 1, pace: Pace::AsFastAsPossible, start_ns, measure_from_ns, end_ns };

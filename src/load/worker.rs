@@ -113,8 +113,15 @@ async fn run(number: usize, assignment: Assignment, share: Share) -> std::io::Re
         let cluster = cluster.clone();
         async move { cluster.keep_fresh().await }
     });
-    let recorder =
-        Recorder { worker: number, interval_ns: settings.interval_ns, statistics: statistics.clone(), slices: assignment.slices.clone() };
+    // A listener does not see a last phase on a channel that is closed: this end stays open until all have ended.
+    let (phases, phase) = watch::channel(Phase::Prepare);
+    let recorder = Recorder {
+        worker: number,
+        interval_ns: settings.interval_ns,
+        statistics: statistics.clone(),
+        slices: assignment.slices.clone(),
+        phases: phases.clone(),
+    };
     let recorder = tokio::task::spawn_local(recorder.run(assignment.phase.clone()));
     let mut clients: Vec<Rc<dyn Reconnect>> = Vec::new();
     let keys = keys_of_topics(settings.keys, &assignment.topics);
@@ -139,7 +146,7 @@ async fn run(number: usize, assignment: Assignment, share: Share) -> std::io::Re
             assignment.journal.clone(),
         ));
         clients.push(producer.clone());
-        producers.push(tokio::task::spawn_local(producer.run(assignment.phase.clone(), assignment.events.clone())));
+        producers.push(tokio::task::spawn_local(producer.run(phase.clone(), assignment.events.clone())));
     }
     let mut consumers: Vec<JoinHandle<ReadAccount>> = Vec::new();
     for plan in share.consumers {
@@ -156,10 +163,10 @@ async fn run(number: usize, assignment: Assignment, share: Share) -> std::io::Re
             assignment.acknowledged.clone(),
         ));
         clients.push(consumer.clone());
-        consumers.push(tokio::task::spawn_local(consumer.run(assignment.phase.clone(), assignment.events.clone())));
+        consumers.push(tokio::task::spawn_local(consumer.run(phase.clone(), assignment.events.clone())));
     }
     let churning = (share.churn_per_s > 0.0 && !clients.is_empty())
-        .then(|| tokio::task::spawn_local(churn::churn(clients, share.churn_per_s, assignment.phase.clone())));
+        .then(|| tokio::task::spawn_local(churn::churn(clients, share.churn_per_s, phase.clone())));
     let mut harvest = Harvest::default();
     for producer in producers {
         harvest.produced.extend(producer.await.expect("a producer does not panic"));
