@@ -8,13 +8,16 @@ mod residency;
 pub use residency::{is_wary, misses_lately};
 
 use std::fs;
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
+
+use rustix::fs::sendfile;
+use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev};
 
 use super::features::{self, Feature};
 use crate::base::limits::{BACKGROUND_CALL_BYTES_MAX, WRITEBACK_CALL_BYTES_MAX};
@@ -126,22 +129,13 @@ impl File {
         IoSlice::advance_slices(&mut slices, 0); // drops leading empty slices
         while !slices.is_empty() {
             let count = slices.len().min(SLICES_PER_WRITE_MAX);
-            // SAFETY: IoSlice is ABI-compatible with iovec (std guarantees it), `count` of them are live for the call, and the
-            // kernel only reads through them.
-            let written = unsafe {
-                libc::pwritev(self.file.as_raw_fd(), slices.as_ptr().cast::<libc::iovec>(), count as libc::c_int, position as i64)
-            };
-            match written {
-                -1 => {
-                    let error = io::Error::last_os_error();
-                    if error.kind() != ErrorKind::Interrupted {
-                        return Err(error);
-                    }
-                }
-                0 => return Err(io::Error::new(ErrorKind::WriteZero, "the file system took no bytes")),
-                written => {
+            match pwritev(&self.file, &slices[..count], position) {
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+                Ok(0) => return Err(io::Error::new(ErrorKind::WriteZero, "the file system took no bytes")),
+                Ok(written) => {
                     position += written as u64;
-                    IoSlice::advance_slices(&mut slices, written as usize);
+                    IoSlice::advance_slices(&mut slices, written);
                 }
             }
         }
@@ -250,14 +244,11 @@ impl File {
     pub fn wait_for_bytes(&self, null: Option<&File>, position: u64, len: usize) -> io::Result<usize> {
         let len = len.min(BACKGROUND_CALL_BYTES_MAX);
         if let Some(null) = null {
-            let mut from = position as i64;
-            // SAFETY: both descriptors are open as long as their files; the kernel reads and writes the one integer.
-            let sent = unsafe { libc::sendfile(null.file.as_raw_fd(), self.file.as_raw_fd(), &mut from, len) };
-            match io::Error::last_os_error() {
-                _ if sent >= 0 => return Ok(sent as usize),
+            match sendfile(null, self, Some(&mut position.clone()), len) {
+                Ok(sent) => return Ok(sent),
                 // A file system without splice, or a signal: by hand.
-                error if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EINTR)) => {}
-                error => return Err(error),
+                Err(Errno::INVAL | Errno::NOSYS | Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         self.read_at(&mut vec![0; len], position)
@@ -295,10 +286,7 @@ impl File {
     }
 
     fn read_no_wait(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-        let slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-        // SAFETY: `slice` describes `buffer`, which is borrowed mutably for the whole call; the kernel writes at most its length.
-        let read = unsafe { libc::preadv2(self.file.as_raw_fd(), &slice, 1, position as i64, libc::RWF_NOWAIT) };
-        if read < 0 { Err(io::Error::last_os_error()) } else { Ok(read as usize) }
+        Ok(preadv2(&self.file, &mut [IoSliceMut::new(buffer)], position, ReadWriteFlags::NOWAIT)?)
     }
 }
 

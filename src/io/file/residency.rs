@@ -26,8 +26,8 @@ const PROBE_EVERY_ALONE: u64 = 16 * 1024;
 
 /// For how long a page that was read without waiting counts as ready; by the coarse clock, as all of these, so up to a tick of the kernel longer.
 const SEEN_MS_MAX: u64 = 10;
-/// What is asked about at once for a reader who goes on where it ended a moment ago: several answers of 64 KiB.
-const STRETCH_BYTES: u64 = 256 * 1024;
+/// What is asked about at once for a reader who goes on where it ended a moment ago: some twenty answers of 64 KiB.
+const STRETCH_BYTES: u64 = 1024 * 1024;
 /// For how long that counts while the kernel is taking pages away from somebody.
 const WARY_STRETCH_MS_MAX: u64 = 1;
 /// For how long a thread asks closely after it has found something missing: what was being read then has come.

@@ -203,16 +203,18 @@ fn readers_evenly_apart_are_remembered_in_places_of_their_own() {
 fn a_reader_who_goes_on_is_answered_for_a_stretch() {
     /// Pieces do not end with pages, as batches do not.
     const PIECE: usize = 50_000;
-    let (_directory, file) = file_with(MIB);
-    if file.count_pages(0, MIB).is_none() || !make_cold(&file, MIB) {
+    /// More than a stretch.
+    const FILE: usize = 2 * MIB;
+    let (_directory, file) = file_with(FILE);
+    if file.count_pages(0, FILE).is_none() || !make_cold(&file, FILE) {
         return; // before Linux 6.5, or nothing can be missing
     }
     let read_two_pieces = || {
-        file.read_exact_at(&mut vec![0; MIB], 0).unwrap();
+        file.read_exact_at(&mut vec![0; FILE], 0).unwrap();
         LAST_MISS_MS.set(0);
         assert!(file.resident(0, PIECE).unwrap(), "asked about for itself");
         assert!(file.resident(PIECE as u64, PIECE).unwrap(), "a reader who goes on");
-        file.dont_need(0, MIB as u64).unwrap();
+        file.dont_need(0, FILE as u64).unwrap();
     };
     // The next look may come late on a busy machine: then it is taken again.
     let is_told_from_memory = (0..100).any(|_| {
@@ -221,7 +223,7 @@ fn a_reader_who_goes_on_is_answered_for_a_stretch() {
     });
     assert!(is_told_from_memory, "nobody asks again within the moment");
     read_two_pieces();
-    assert!(!file.resident(2 * PIECE as u64, MIB / 2).unwrap(), "beyond the stretch");
+    assert!(!file.resident(2 * PIECE as u64, MIB).unwrap(), "beyond the stretch");
     // The coarse clock goes in steps of up to 10 ms.
     let now = coarse_ms();
     while coarse_ms() <= now + 1 {

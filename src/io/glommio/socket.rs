@@ -12,6 +12,8 @@ use std::task::{Context, Poll};
 
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use glommio::net::TcpStream;
+use rustix::fs::sendfile;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 
 use super::host_error;
 use super::pipe::Pipe;
@@ -67,8 +69,8 @@ impl Socket {
     /// # Errors
     /// `WouldBlock` if nothing is; the peer's reset.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        // SAFETY: `buffer` is live and writable for its length; the descriptor is open.
-        transferred(unsafe { libc::recv(self.stream.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) })
+        let (_, received) = recv(self, buffer, RecvFlags::DONTWAIT)?;
+        Ok(received)
     }
 
     /// Reads into `buffer`, waiting for the peer.
@@ -82,14 +84,8 @@ impl Socket {
     /// # Errors
     /// `WouldBlock` if it takes nothing now; the peer's reset.
     pub fn try_send(&self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
-        // SAFETY: msghdr is a struct of integers and pointers, for which all zero means "none".
-        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-        // IoSlice is ABI-compatible with iovec (std guarantees it); sendmsg only reads through it.
-        message.msg_iov = slices.as_ptr().cast_mut().cast();
-        message.msg_iovlen = slices.len() as _;
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
-        // SAFETY: `message` and the slices it points to live across the call.
-        transferred(unsafe { libc::sendmsg(self.stream.as_raw_fd(), &message, flags) })
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | if more { SendFlags::MORE } else { SendFlags::empty() };
+        Ok(sendmsg(self, slices, &mut SendAncillaryBuffer::default(), flags)?)
     }
 
     /// Sends all of `bytes`, waiting until the peer makes room. Ends in an error as soon as the connection is broken.
@@ -108,9 +104,8 @@ impl Socket {
     /// # Errors
     /// `WouldBlock` if the socket takes nothing now; EINVAL where the file system cannot; the peer's reset.
     pub fn try_sendfile(&self, file: &File, position: u64, len: usize) -> io::Result<usize> {
-        let mut offset = position as i64;
-        // SAFETY: `offset` is live and writable for the call; both descriptors are open.
-        transferred(unsafe { libc::sendfile(self.stream.as_raw_fd(), file.as_fd().as_raw_fd(), &mut offset, len) })
+        let mut offset = position;
+        Ok(sendfile(self, file, Some(&mut offset), len)?)
     }
 
     /// Sends what a pipe holds (splice(2)); fill it before with [`Pipe::try_fill`].
