@@ -56,7 +56,7 @@ impl Recorder {
         }
     }
 
-    /// What flowed before belongs to no step; what went wrong is not forgotten.
+    /// Tells the clients of a new step. What flowed before belongs to none; what went wrong is not forgotten.
     fn begin(&self, run: Phase) {
         let troubles = self.statistics.take().troubles;
         self.statistics.replace(Statistics { troubles, ..Statistics::default() });

@@ -54,7 +54,7 @@ impl Pipe {
                 libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE,
             )
         };
-        let moved = super::socket::transferred(moved)?;
+        let moved = transferred(moved)?;
         self.held += moved;
         Ok(moved)
     }
@@ -64,7 +64,7 @@ impl Pipe {
         let flags = libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE | if more { libc::SPLICE_F_MORE } else { 0 };
         // SAFETY: null offsets: neither end has a position. The descriptors are open.
         let moved = unsafe { libc::splice(self.read.as_raw_fd(), std::ptr::null_mut(), socket, std::ptr::null_mut(), self.held, flags) };
-        let moved = super::socket::transferred(moved)?;
+        let moved = transferred(moved)?;
         self.held -= moved;
         Ok(moved)
     }
@@ -76,8 +76,13 @@ impl Pipe {
         if read == 0 {
             return Err(io::Error::new(ErrorKind::UnexpectedEof, "the pipe is empty"));
         }
-        let read = super::socket::transferred(read)?;
+        let read = transferred(read)?;
         self.held -= read;
         Ok(read)
     }
+}
+
+/// The result of a call that returns a count, or −1 and errno.
+fn transferred(result: isize) -> io::Result<usize> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as usize) }
 }

@@ -142,10 +142,5 @@ fn shut_down(stream: &TcpStream, how: Shutdown) -> io::Result<()> {
     if unsafe { libc::shutdown(stream.as_raw_fd(), how) } != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// The result of a call that returns a count, or −1 and errno.
-pub(super) fn transferred(result: isize) -> io::Result<usize> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as usize) }
-}
-
 #[cfg(test)]
 mod tests;

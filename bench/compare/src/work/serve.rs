@@ -44,8 +44,8 @@ impl Serve {
             records_per_batch: batch.records,
             end_offset: batches as i64 * batch.records,
         };
-        // A reader that sleeps has to be woken, and on a virtual machine that costs the server more than all the rest of an answer.
         let requests = requests.max(1);
+        // A reader that sleeps has to be woken, and on a virtual machine that costs the server as much as the answer.
         run(&Load { address: server.address, connections: self.readers, pipeline: 1, requests, work, is_spinning: true })
     }
 }
