@@ -25,7 +25,7 @@ use crate::net::service::Reply;
 use crate::shard::histograms::Stage;
 use crate::shard::partition::{PartitionKey, ReadAnswer};
 use crate::shard::quotas::LimitedClient;
-use crate::shard::reads::PlacedRead;
+use crate::shard::reads::{PlacedRead, ReadAnswers};
 use crate::shard::waits::{Listener, WaiterId, Watcher};
 use crate::shard::{Shard, counters};
 use crate::wire::fetch;
@@ -58,7 +58,7 @@ pub fn handle(shard: &Rc<Shard>, info: RequestInfo, client_id: Option<&str>, bod
     }
     match shard.try_read_all(&plan.reads, plan.bytes_max) {
         Some(answers) if plan.is_satisfied_by(&answers) || request.max_wait_ms <= 0 => {
-            Reply::Now(answer::encode(shard, plan, answers, asker))
+            Reply::Now(answer::encode(shard, &mut plan, answers, asker))
         }
         answers => {
             let wait_ms = request.max_wait_ms.clamp(0, FETCH_WAIT_MS_MAX) as u64;
@@ -68,7 +68,7 @@ pub fn handle(shard: &Rc<Shard>, info: RequestInfo, client_id: Option<&str>, bod
 }
 
 /// Waits until there is enough or `deadline_ns` has come. `answers`: what a first look found, if it could look.
-async fn wait(shard: Rc<Shard>, mut plan: Plan, asker: Asker, answers: Option<Vec<ReadAnswer>>, deadline_ns: u64) -> Option<Response> {
+async fn wait(shard: Rc<Shard>, mut plan: Plan, asker: Asker, answers: Option<ReadAnswers>, deadline_ns: u64) -> Option<Response> {
     let started_ns = clock::monotonic_ns();
     let mut answers = match answers {
         Some(answers) => answers,
@@ -91,7 +91,7 @@ async fn wait(shard: Rc<Shard>, mut plan: Plan, asker: Asker, answers: Option<Ve
         counters::add(&shard.counters.fetches_waited, 1);
         shard.histograms.record(Stage::FetchWait, clock::monotonic_ns() - started_ns);
     }
-    Some(answer::encode(&shard, plan, answers, asker))
+    Some(answer::encode(&shard, &mut plan, answers, asker))
 }
 
 /// Returns when the missing bytes were reported or the time is up.

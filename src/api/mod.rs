@@ -84,13 +84,13 @@ impl Api {
     }
 
     /// Starts the requests that were handed over together, in order.
-    fn start(&self, peer: Peer, frames: Frames<'_>, replies: &mut Vec<Reply>, received_ns: u64) {
+    fn start(&self, peer: Peer, frames: Frames<'_>, replies: &mut Vec<Reply>, timing: FrameTiming) {
+        let FrameTiming { received_ns, mut now_ns } = timing;
         let memory = frames.memory();
         let may_be_kept = frames.is_passing();
-        let mut now_ns = clock::monotonic_ns();
-        let mut produce = ProduceTurn::new(&self.rounds, memory, frames.len(), now_ns);
-        let mut must_wait = self.turns.is_waiting(peer.connection);
         let count = frames.len();
+        let mut produce = ProduceTurn::new(&self.rounds, memory, count, now_ns);
+        let mut must_wait = self.turns.is_waiting(peer.connection);
         for (place, frame) in frames.enumerate() {
             if must_wait {
                 replies.push(self.hold_back(peer, frame, received_ns));
@@ -257,7 +257,7 @@ impl Api {
 impl Service for Api {
     fn turn(&self, connection: &ConnectionInfo, frames: Frames<'_>, replies: &mut Vec<Reply>, timing: FrameTiming) {
         let peer = Peer { connection: connection.id, address: connection.peer.ip() };
-        self.start(peer, frames, replies, timing.received_ns);
+        self.start(peer, frames, replies, timing);
     }
 
     fn has_room(&self) -> bool {

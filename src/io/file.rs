@@ -319,8 +319,7 @@ fn ignore_unsupported(status: libc::c_int) -> io::Result<()> {
 
 /// The size of a page of memory: 4 KiB on x86-64, up to 64 KiB on arm64.
 pub fn page_bytes() -> u64 {
-    // SAFETY: sysconf reads a constant of the system.
-    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as u64 }
+    rustix::param::page_size() as u64
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Where the next reads of the last readers of a log will start: sequential readers need no index, and no second look at the header that ended their range.
 //!
 //! Owned by the core that owns the log; forgotten when positions change (truncation, retention, compaction). Invariants: one entry for an offset, and at most
-//! [`READERS_REMEMBERED_MAX`] of them; what is known of a batch was read below the high watermark, where nothing changes.
+//! [`READERS_REMEMBERED_MAX`] of them; what is known of a batch was appended here, or read below the high watermark, where nothing changes.
 
 use std::cell::{Cell, RefCell};
 
@@ -22,7 +22,7 @@ pub(super) struct ReadStarts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Start {
     pub place: OffsetAndPosition,
-    /// Bytes of the batch there, if they are known: from its header, or from the index.
+    /// Bytes of the batch there, if they are known: from its header, from the index, or since it came.
     pub batch_bytes: Option<u32>,
 }
 
@@ -41,6 +41,13 @@ impl ReadStarts {
             let oldest = self.oldest.get();
             starts[oldest] = start;
             self.oldest.set((oldest + 1) % READERS_REMEMBERED_MAX);
+        }
+    }
+
+    /// A batch was appended: somebody may be waiting for it.
+    pub fn came(&self, place: OffsetAndPosition, batch_bytes: u32) {
+        if let Some(start) = self.starts.borrow_mut().iter_mut().find(|start| start.place == place) {
+            start.batch_bytes = Some(batch_bytes);
         }
     }
 

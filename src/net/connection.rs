@@ -19,14 +19,14 @@ use super::service::{ConnectionInfo, FrameTiming, Reply, Sent, Service};
 use super::traffic::add;
 use crate::base::limits::{CONNECTION_MUTED_MS_MAX, CONNECTION_TURN_BYTES_MAX, PIPELINED_REQUESTS_MAX};
 use crate::io::clock::monotonic_ns;
-use crate::io::glommio::{Socket, look_at_ring, mark_activity, sleep};
+use crate::io::glommio::{Socket, mark_activity, sleep};
 
 /// Requests handed to the service in one call. Bounds by how far the answers to one call can pass the limit of bytes that wait.
 const FRAMES_PER_CALL_MAX: usize = 64;
 /// How long a connection leaves a service alone that takes no more requests.
 const NO_ROOM_RETRY: Duration = Duration::from_millis(1);
 
-/// For how long connections of a core may go on by themselves before the ring is looked at again.
+/// For how long connections of a core may go on by themselves before they have the ring looked at.
 const PAST_RING_NS_MAX: u64 = 100_000;
 /// A peer whose next request was not there by then is waited for by the ring so many times before it is looked for again.
 const BY_RING_AFTER_MISS: u32 = 2;
@@ -97,9 +97,10 @@ enum Event {
 
 impl<S: Service> Connection<'_, S> {
     async fn run(&mut self) -> End {
+        let mut now_ns = None;
         loop {
             mark_activity();
-            let handed_over = self.hand_over();
+            let handed_over = self.hand_over(now_ns.take());
             self.inbox.settle(&self.core.buffers);
             self.core.service.end_of_turn();
             // What was asked before the bad frame is still answered.
@@ -114,7 +115,7 @@ impl<S: Service> Connection<'_, S> {
             }
             if self.turn_bytes >= CONNECTION_TURN_BYTES_MAX || self.turn_requests >= PIPELINED_REQUESTS_MAX {
                 (self.turn_bytes, self.turn_requests) = (0, 0);
-                look_at_ring().await;
+                self.core.ring_looks.look().await;
             }
             if self.takes_requests() && self.inbox.has_whole_frame() {
                 continue;
@@ -127,8 +128,9 @@ impl<S: Service> Connection<'_, S> {
                 Ok(Event::Received(0)) => return End::Peer(None),
                 Ok(Event::Received(bytes)) => {
                     self.received_ns = monotonic_ns();
+                    now_ns = Some(self.received_ns);
                     if is_by_ring {
-                        self.core.ring_seen_ns.set(self.received_ns);
+                        self.core.ring_looks.seen(self.received_ns);
                     }
                     self.control.activity.moved(self.received_ns);
                     self.turn_bytes += bytes;
@@ -158,18 +160,21 @@ impl<S: Service> Connection<'_, S> {
         }
     }
 
-    /// Hands whole frames to the service while there is room for their answers.
-    fn hand_over(&mut self) -> Result<(), FrameError> {
+    /// Hands whole frames to the service while there is room for their answers. `now_ns`: for who has just looked at the clock.
+    fn hand_over(&mut self, mut now_ns: Option<u64>) -> Result<(), FrameError> {
         while self.takes_requests() {
             let frames_max = FRAMES_PER_CALL_MAX.min(self.outbox.room());
             let Some((frames, bytes)) = self.inbox.whole_frames(frames_max)? else { return Ok(()) };
             let count = frames.len();
             let mut replies = self.core.spare_replies.take();
-            self.core.service.turn(self.info, frames, &mut replies, FrameTiming { received_ns: self.received_ns });
+            let timing = FrameTiming { received_ns: self.received_ns, now_ns: now_ns.unwrap_or_else(monotonic_ns) };
+            self.core.service.turn(self.info, frames, &mut replies, timing);
             let closes = matches!(replies.last(), Some(Reply::Close(_)));
             let answered = replies.iter().map(Reply::requests).sum::<usize>();
             assert!(answered == count || closes, "{count} requests got replies to {answered}");
-            self.outbox.push(&mut replies, monotonic_ns());
+            let ready_ns = monotonic_ns();
+            self.outbox.push(&mut replies, ready_ns);
+            now_ns = Some(ready_ns);
             self.core.spare_replies.set(replies);
             self.inbox.consume(bytes);
             self.turn_requests += count;
@@ -219,10 +224,14 @@ impl<S: Service> Connection<'_, S> {
             return None;
         }
         let is_answered = self.received_ns > 0 && self.outbox.is_empty() && self.inbox.expects_whole_frames();
-        if !is_answered || !self.takes_requests() || self.received_ns.saturating_sub(self.core.ring_seen_ns.get()) > PAST_RING_NS_MAX {
+        if !is_answered || !self.takes_requests() {
             return None;
         }
-        future::yield_now().await;
+        if self.core.ring_looks.age_ns(self.received_ns) > PAST_RING_NS_MAX {
+            self.core.ring_looks.look().await;
+        } else {
+            future::yield_now().await;
+        }
         let socket = &self.socket;
         let read = self.inbox.poll_read(&self.core.buffers, |space| match socket.try_read(space) {
             Err(error) if is_transient(&error) => Poll::Pending,

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::buffers::Buffers;
 use super::connection::serve;
 use super::idle::Activity;
+use super::ring_looks::RingLooks;
 use super::service::{ConnectionInfo, Reply, Sent, Service};
 use super::traffic::{Traffic, add};
 use crate::base::limits::CONNECTIONS_PER_CORE_MAX;
@@ -51,8 +52,7 @@ pub struct Connections<S: Service> {
     /// Lists that are empty between turns, kept for their memory.
     pub(super) spare_replies: Cell<Vec<Reply>>,
     pub(super) spare_sent: Cell<Vec<Sent>>,
-    /// When a connection was last woken by the ring, which was looked at then.
-    pub(super) ring_seen_ns: Cell<u64>,
+    pub(super) ring_looks: RingLooks,
     open: RefCell<HashMap<u64, Rc<Control>>>,
     next_id: Cell<u64>,
     state: Cell<Stop>,
@@ -71,7 +71,7 @@ impl<S: Service> Connections<S> {
             traffic: Traffic::default(),
             spare_replies: Cell::default(),
             spare_sent: Cell::default(),
-            ring_seen_ns: Cell::new(0),
+            ring_looks: RingLooks::default(),
             open: RefCell::default(),
             next_id: Cell::new(0),
             state: Cell::new(Stop::No),

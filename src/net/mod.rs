@@ -11,6 +11,7 @@
 //! | `inbox` | bytes received, cut into frames where they lie |
 //! | `outbox` | answers not sent yet, in the order of their requests |
 //! | `read_ahead` | what is to be sent, and what lies behind it, brought into memory |
+//! | `ring_looks` | looks at the ring that connections share |
 //! | `sender` | answers to bytes on the wire: gather, copy, sendfile, splice |
 //! | `buffers` | the memory that a core's connections share |
 //! | `received` | received bytes, and parts of them that are kept beyond a turn |
@@ -26,6 +27,7 @@ mod outbox;
 mod read_ahead;
 pub mod received;
 pub mod response;
+mod ring_looks;
 mod sender;
 pub mod service;
 pub mod traffic;

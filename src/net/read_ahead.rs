@@ -32,17 +32,28 @@ impl<'a> ReadAhead<'a> {
     /// # Errors
     /// The host's, and `UnexpectedEof` where the file ends before the range does.
     pub(super) async fn ensure(&mut self, traffic: &Traffic, done: usize, len: usize) -> io::Result<()> {
-        while self.ready < done + len {
-            let from = self.ready.max(done);
-            // As long as nothing is missing it is cheaper to ask for all of it at once.
-            let end = if is_wary() { done + len } else { self.range.len.min(done + READ_AHEAD_BYTES) };
-            if self.range.file.resident(self.range.position + from as u64, end - from)? {
-                self.got_ready(traffic, end, false);
-            } else {
-                self.bring(traffic, from).await?;
-            }
+        while !self.is_ready(traffic, done, len)? {
+            self.bring(traffic, self.ready.max(done)).await?;
         }
         Ok(())
+    }
+
+    /// Whether `len` bytes from `done` on are in memory.
+    ///
+    /// # Errors
+    /// The host's.
+    pub(super) fn is_ready(&mut self, traffic: &Traffic, done: usize, len: usize) -> io::Result<bool> {
+        if self.ready >= done + len {
+            return Ok(true);
+        }
+        let from = self.ready.max(done);
+        // As long as nothing is missing it is cheaper to ask for all of it at once.
+        let end = if is_wary() { done + len } else { self.range.len.min(done + READ_AHEAD_BYTES) };
+        let is_there = self.range.file.resident(self.range.position + from as u64, end - from)?;
+        if is_there {
+            self.got_ready(traffic, end, false);
+        }
+        Ok(is_there)
     }
 
     /// Reads the window that starts at `from`.

@@ -47,14 +47,18 @@ impl<'a, S: Service> Sender<'a, S> {
 
     /// Adds an answer. Its last bytes may still wait for `flush` afterwards.
     pub(super) async fn send(&mut self, response: Response) -> Result<(), SendError> {
-        self.send_bytes(&response.head).await?;
-        for part in response.rest {
+        let mut rest = response.rest.into_iter().peekable();
+        self.send_bytes(&response.head, rest.peek()).await?;
+        while let Some(part) = rest.next() {
             match part {
-                Part::Bytes(bytes) => self.send_bytes(&bytes).await?,
+                Part::Bytes(bytes) => self.send_bytes(&bytes, rest.peek()).await?,
                 Part::File(range) if self.is_copied(&range) => self.copy(range).await?,
                 // Large: kept out of the size of every connection's task.
                 Part::File(range) if self.core.options.transfer == Transfer::Splice => Box::pin(self.splice(range)).await?,
-                Part::File(range) => Box::pin(self.sendfile(range)).await?,
+                Part::File(range) => match self.sendfile_at_once(&range)? {
+                    done if done < range.len => Box::pin(self.sendfile(range.part(done, range.len))).await?,
+                    _ => {}
+                },
             }
         }
         Ok(())
@@ -65,13 +69,15 @@ impl<'a, S: Service> Sender<'a, S> {
         self.write_out(&[], more).await
     }
 
-    async fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), SendError> {
-        if bytes.len() <= GATHER_BYTES - self.filled {
-            self.space()[..bytes.len()].copy_from_slice(bytes);
-            self.filled += bytes.len();
-            return Ok(());
+    /// Adds bytes. They keep each other company, unless pages come `next`, which leave by another call.
+    async fn send_bytes(&mut self, bytes: &[u8], next: Option<&Part>) -> Result<(), SendError> {
+        let are_pages_next = matches!(next, Some(Part::File(range)) if !self.is_copied(range));
+        if are_pages_next || bytes.len() > GATHER_BYTES - self.filled {
+            return self.write_out(bytes, true).await;
         }
-        self.write_out(bytes, true).await
+        self.space()[..bytes.len()].copy_from_slice(bytes);
+        self.filled += bytes.len();
+        Ok(())
     }
 
     /// The free part of the gathering buffer.
@@ -88,8 +94,11 @@ impl<'a, S: Service> Sender<'a, S> {
         if total == 0 {
             return Ok(());
         }
-        let slices = [IoSlice::new(&self.gathered[..self.filled]), IoSlice::new(bytes)];
-        let mut sent = match self.socket.try_send(&slices, more) {
+        let sent = match (&self.gathered[..self.filled], bytes) {
+            (bytes, []) | ([], bytes) => self.socket.try_send(bytes, more),
+            (gathered, bytes) => self.socket.try_send_slices(&[IoSlice::new(gathered), IoSlice::new(bytes)], more),
+        };
+        let mut sent = match sent {
             Ok(sent) => sent,
             Err(error) if is_transient(&error) => 0,
             Err(error) => return Err(SendError::Peer(error)),
@@ -153,6 +162,18 @@ impl<'a, S: Service> Sender<'a, S> {
             add(&self.core.traffic.file_bytes_copied, read);
         }
         Ok(())
+    }
+
+    /// Sends what can be sent without waiting, if one call can send all of the range. Whatever stands in the way of that is met again by `sendfile`.
+    fn sendfile_at_once(&mut self, range: &FileRange) -> Result<usize, SendError> {
+        let is_next = self.filled == 0 && range.len <= SPLICE_QUANTUM_BYTES;
+        if !is_next || !ReadAhead::new(range).is_ready(&self.core.traffic, 0, range.len).map_err(SendError::File)? {
+            return Ok(0);
+        }
+        let Ok(sent) = self.socket.try_sendfile(&range.file, range.position, range.len) else { return Ok(0) };
+        add(&self.core.traffic.file_bytes_spliced, sent);
+        add(&self.core.traffic.bytes_sent, sent);
+        whole(sent, range)
     }
 
     async fn sendfile(&mut self, range: FileRange) -> Result<(), SendError> {

@@ -90,11 +90,13 @@ pub struct ConnectionInfo {
     pub local: SocketAddr,
 }
 
-/// When frames arrived.
+/// When frames arrived, and when they are handed over. Both are `io::clock::monotonic_ns`.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameTiming {
-    /// `io::clock::monotonic_ns` when the read returned that completed these frames.
+    /// The read returned that completed these frames.
     pub received_ns: u64,
+    /// Now, or as good as now.
+    pub now_ns: u64,
 }
 
 /// What became of answers that were sent together. Both times are `io::clock::monotonic_ns`; `ready_ns <= sent_ns`.

@@ -5,6 +5,8 @@
 
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use crate::base::{CoreId, ErrorCode};
 use crate::io::glommio::read_ahead;
 use crate::shard::partition::{Partition, ReadAnswer, ReadRequest, TryRead};
@@ -24,10 +26,13 @@ pub struct PlacedRead {
     pub request: ReadRequest,
 }
 
+/// What was read of each partition. One answer, which is what most reads are, takes no memory of its own.
+pub type ReadAnswers = SmallVec<[ReadAnswer; 1]>;
+
 impl Shard {
     /// Reads all partitions without waiting, if all are here and in memory; `None` otherwise.
-    pub fn try_read_all(&self, reads: &[PlacedRead], bytes_max: usize) -> Option<Vec<ReadAnswer>> {
-        let mut answers = Vec::with_capacity(reads.len());
+    pub fn try_read_all(&self, reads: &[PlacedRead], bytes_max: usize) -> Option<ReadAnswers> {
+        let mut answers = ReadAnswers::with_capacity(reads.len());
         let mut budget = Budget::new(bytes_max);
         for read in reads {
             if read.core != self.core {
@@ -50,14 +55,14 @@ impl Shard {
 
     /// Reads all partitions, wherever they are by now, and waits for what is cold. Answers are in the order of `reads`, which learn where
     /// their partitions were found, and in that order they share `bytes_max`.
-    pub async fn read_all(self: &Rc<Self>, reads: &mut [PlacedRead], bytes_max: usize) -> Vec<ReadAnswer> {
+    pub async fn read_all(self: &Rc<Self>, reads: &mut [PlacedRead], bytes_max: usize) -> ReadAnswers {
         let has_moved = |answer: &ReadAnswer| answer.error == ErrorCode::NotLeaderOrFollower;
         if let Some(answers) = self.try_read_all(reads, bytes_max)
             && !answers.iter().any(has_moved)
         {
             return answers;
         }
-        let mut answers = Vec::new();
+        let mut answers = ReadAnswers::new();
         for _ in 0..PLACES_MAX {
             for read in &mut *reads {
                 // One that is gone is asked for where it was, which says so.
@@ -72,7 +77,7 @@ impl Shard {
     }
 
     /// Every core is asked as if it had all of `bytes_max`, and what does not fit is left out.
-    async fn read_placed(self: &Rc<Self>, reads: &[PlacedRead], bytes_max: usize) -> Vec<ReadAnswer> {
+    async fn read_placed(self: &Rc<Self>, reads: &[PlacedRead], bytes_max: usize) -> ReadAnswers {
         let ask = |core: CoreId| {
             let places: Vec<usize> = (0..reads.len()).filter(|&place| reads[place].core == core).collect();
             let requests: Vec<ReadRequest> = places.iter().map(|&place| reads[place].request).collect();

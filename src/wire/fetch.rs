@@ -313,7 +313,13 @@ pub struct RecordsGap {
 
 /// Appends a whole answer except its records, length and header included, and a gap for each partition with records. The length
 /// counts the records too. Fields that `version` does not have are left out.
-pub fn encode_response(version: i16, correlation_id: i32, response: &FetchResponse<'_>, buffer: &mut Vec<u8>, gaps: &mut Vec<RecordsGap>) {
+pub fn encode_response(
+    version: i16,
+    correlation_id: i32,
+    response: &FetchResponse<'_>,
+    buffer: &mut Vec<u8>,
+    gaps: &mut impl Extend<RecordsGap>,
+) {
     let flexible = version >= FLEXIBLE;
     let same_topic = |a: &PartitionResponse<'_>, b: &PartitionResponse<'_>| a.topic == b.topic;
     let start = start_response(buffer, FETCH, version, correlation_id);
@@ -332,7 +338,7 @@ pub fn encode_response(version: i16, correlation_id: i32, response: &FetchRespon
             put_partition(buffer, version, partition);
             if partition.records_bytes > 0 {
                 records_bytes += partition.records_bytes;
-                gaps.push(RecordsGap { at: buffer.len(), partition: index, records_bytes: partition.records_bytes });
+                gaps.extend([RecordsGap { at: buffer.len(), partition: index, records_bytes: partition.records_bytes }]);
             }
             put_partition_tagged_fields(buffer, version, partition);
             index += 1;

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::Asker;
 use super::plan::Plan;
@@ -13,7 +14,8 @@ use crate::net::response::Response;
 use crate::shard::Shard;
 use crate::shard::fetch_session::NO_SESSION;
 use crate::shard::partition::ReadAnswer;
-use crate::wire::fetch::{FetchResponse, PartitionResponse, encode_response};
+use crate::shard::reads::ReadAnswers;
+use crate::wire::fetch::{FetchResponse, PartitionResponse, RecordsGap, encode_response};
 
 pub(super) fn refuse(info: RequestInfo, error_code: ErrorCode) -> Response {
     let mut head = Vec::with_capacity(32);
@@ -23,7 +25,7 @@ pub(super) fn refuse(info: RequestInfo, error_code: ErrorCode) -> Response {
 }
 
 /// Writes the answer from what was read; of a session, only what its client does not know.
-pub(super) fn encode(shard: &Rc<Shard>, plan: Plan, answers: Vec<ReadAnswer>, asker: Asker) -> Response {
+pub(super) fn encode(shard: &Rc<Shard>, plan: &mut Plan, answers: ReadAnswers, asker: Asker) -> Response {
     let Asker { session, limited } = asker;
     let Some(limited) = limited else { return encode_whole(shard, plan, answers, session) };
     let throttle_ms = limited.would_throttle_ms(answers.iter().map(ReadAnswer::bytes).sum());
@@ -41,12 +43,12 @@ pub(super) fn encode(shard: &Rc<Shard>, plan: Plan, answers: Vec<ReadAnswer>, as
     Response { mute_ms: throttle_ms, ..Response::new(head) }
 }
 
-fn encode_whole(shard: &Rc<Shard>, mut plan: Plan, mut answers: Vec<ReadAnswer>, session: Option<Session>) -> Response {
+fn encode_whole(shard: &Rc<Shard>, plan: &mut Plan, mut answers: ReadAnswers, session: Option<Session>) -> Response {
     let (error_code, session_id) = match session {
-        Some(session) => session.settle(shard, &mut plan, &answers),
+        Some(session) => session.settle(shard, plan, &answers),
         None => (ErrorCode::None, NO_SESSION),
     };
-    let partitions: Vec<PartitionResponse<'_>> = plan
+    let partitions: SmallVec<[PartitionResponse<'_>; 1]> = plan
         .partitions
         .iter()
         .map(|partition| {
@@ -70,21 +72,20 @@ fn encode_whole(shard: &Rc<Shard>, mut plan: Plan, mut answers: Vec<ReadAnswer>,
         })
         .collect();
     let mut head = Vec::with_capacity(64 + 80 * partitions.len());
-    let mut gaps = Vec::with_capacity(partitions.len());
+    let mut gaps: SmallVec<[RecordsGap; 1]> = SmallVec::with_capacity(partitions.len());
     let response = FetchResponse { throttle_time_ms: 0, error_code, session_id, partitions: &partitions, node_endpoints: &[] };
     encode_response(plan.info.version, plan.info.correlation_id, &response, &mut head, &mut gaps);
 
-    let Some(first) = gaps.first() else { return Response::new(head) };
-    let behind = first.at;
-    let tail = Bytes::from(head.split_off(behind));
     let mut response = Response::new(head);
+    let Some(first) = gaps.first() else { return response };
     for (place, gap) in gaps.iter().enumerate() {
         let read = *plan.partitions[gap.partition].read.as_ref().expect("only partitions that were read have records");
         std::mem::take(&mut answers[read].ranges).into_iter().for_each(|range| response.push_file(range));
-        let end = gaps.get(place + 1).map_or(tail.len(), |next| next.at - behind);
-        if end > gap.at - behind {
-            response.push_bytes(tail.slice(gap.at - behind..end));
+        let end = gaps.get(place + 1).map_or(response.head.len(), |next| next.at);
+        if end > gap.at {
+            response.push_bytes(Bytes::copy_from_slice(&response.head[gap.at..end]));
         }
     }
+    response.head.truncate(first.at);
     response
 }

@@ -1,5 +1,7 @@
 //! What a fetch asks for, copied out of the receive buffer and resolved against the metadata image.
 
+use smallvec::SmallVec;
+
 use crate::api::message::RequestInfo;
 use crate::base::limits::FETCH_RESPONSE_BYTES_MAX;
 use crate::base::{ErrorCode, Offset, PartitionIndex};
@@ -11,13 +13,14 @@ use crate::shard::reads::PlacedRead;
 use crate::wire::fetch::{FetchPartition, FetchRequest};
 use crate::wire::frame::TopicReference;
 
+/// Lists of one stand in the plan itself: many fetches ask for one partition.
 pub(super) struct Plan {
     pub info: RequestInfo,
-    pub topics: Vec<SessionTopic>,
+    pub topics: SmallVec<[SessionTopic; 1]>,
     /// In the order of the request, or of the session.
-    pub partitions: Vec<PlannedPartition>,
+    pub partitions: SmallVec<[PlannedPartition; 1]>,
     /// The partitions that exist.
-    pub reads: Vec<PlacedRead>,
+    pub reads: SmallVec<[PlacedRead; 1]>,
     pub bytes_max: usize,
     pub bytes_min: usize,
     /// A read_committed consumer gets a list of aborted transactions, which is always empty here.
@@ -52,9 +55,9 @@ impl Plan {
         let bytes_max = bytes_max.min(FETCH_RESPONSE_BYTES_MAX).min(shard.broker_config().fetch_bytes_max);
         Plan {
             info,
-            topics: Vec::with_capacity(1),
-            partitions: Vec::with_capacity(1),
-            reads: Vec::with_capacity(1),
+            topics: SmallVec::new(),
+            partitions: SmallVec::new(),
+            reads: SmallVec::new(),
             bytes_max,
             // As in Kafka: nobody waits for more than fits into the answer.
             bytes_min: usize::try_from(request.min_bytes).unwrap_or(0).min(bytes_max),

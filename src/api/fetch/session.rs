@@ -97,6 +97,9 @@ fn take_over(shard: &Shard, session: &mut FetchSession, request: &FetchRequest<'
 
 /// Ends a session, if there is one of that id.
 fn close(shard: &Rc<Shard>, id: i32) {
+    if id == NO_SESSION {
+        return;
+    }
     let removed = shard.fetch_sessions.borrow_mut().remove(id);
     if let Some(session) = removed {
         let watched = session.borrow().watched().collect();

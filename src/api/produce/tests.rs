@@ -39,7 +39,8 @@ impl Broker {
         let address = "127.0.0.1:1".parse().unwrap();
         let info = ConnectionInfo { id: connection, peer: address, local: address };
         let mut replies = Vec::new();
-        let timing = FrameTiming { received_ns: clock::monotonic_ns() };
+        let now_ns = clock::monotonic_ns();
+        let timing = FrameTiming { received_ns: now_ns, now_ns };
         self.api.turn(&info, Frames::new(&memory, 0..memory.len(), frames.len(), is_passing), &mut replies, timing);
         replies
     }

@@ -89,17 +89,18 @@ impl File {
         if len == 0 {
             return Ok(true);
         }
-        let stretch_ms_max = if is_wary() { WARY_STRETCH_MS_MAX } else { SEEN_MS_MAX };
-        if let Some(seen) = self.seen(position) {
+        let now_ms = coarse_ms();
+        if let Some(seen) = self.seen(position, now_ms) {
             let last_page = (position + len as u64 - 1) / page_bytes();
-            let is_stretch = seen.last_page > seen.page && coarse_ms() <= seen.ms + stretch_ms_max;
+            let stretch_ms_max = if has_missed_within(WARY_MS, now_ms) { WARY_STRETCH_MS_MAX } else { SEEN_MS_MAX };
+            let is_stretch = seen.last_page > seen.page && now_ms <= seen.ms + stretch_ms_max;
             if is_stretch && last_page <= seen.last_page {
                 remember(Seen { page: last_page, ..seen });
                 return Ok(true);
             }
             let stretch = self.stretch(position)?;
             if stretch > len && self.look(position, stretch)? {
-                remember(Seen { page: last_page, last_page: (position + stretch as u64 - 1) / page_bytes(), ms: coarse_ms(), ..seen });
+                remember(Seen { page: last_page, last_page: (position + stretch as u64 - 1) / page_bytes(), ms: now_ms, ..seen });
                 return Ok(true);
             }
         }
@@ -166,22 +167,22 @@ impl File {
 
     /// Remembers that the page at `position` was read without waiting.
     pub(super) fn note_seen(&self, position: u64) {
-        let page = position / page_bytes();
+        let (page, now_ms) = (position / page_bytes(), coarse_ms());
         // What is known of the pages behind it is not forgotten for that.
-        if self.seen(position).is_none_or(|seen| seen.last_page == page) {
-            remember(Seen { file: self.residency.id, page, last_page: page, ms: coarse_ms() });
+        if self.seen(position, now_ms).is_none_or(|seen| seen.last_page == page) {
+            remember(Seen { file: self.residency.id, page, last_page: page, ms: now_ms });
         }
     }
 
     pub(super) fn was_seen(&self, position: u64) -> bool {
-        self.seen(position).is_some()
+        self.seen(position, coarse_ms()).is_some()
     }
 
     /// What was found a moment ago from this page on.
-    fn seen(&self, position: u64) -> Option<Seen> {
+    fn seen(&self, position: u64, now_ms: u64) -> Option<Seen> {
         let page = position / page_bytes();
         let seen = SEEN.with(|places| places[slot(self.residency.id, page)].get());
-        ((seen.file, seen.page) == (self.residency.id, page) && coarse_ms() <= seen.ms + SEEN_MS_MAX).then_some(seen)
+        ((seen.file, seen.page) == (self.residency.id, page) && now_ms <= seen.ms + SEEN_MS_MAX).then_some(seen)
     }
 
     fn has_cachestat(&self) -> bool {
@@ -211,12 +212,24 @@ impl File {
 
 /// Whether this thread asks closely, because something was missing a moment ago.
 pub fn is_wary() -> bool {
-    coarse_ms() < LAST_MISS_MS.get() + WARY_MS
+    has_missed() && has_missed_within(WARY_MS, coarse_ms())
 }
 
 /// Whether this thread has found something missing within the last second.
 pub fn misses_lately() -> bool {
-    coarse_ms() < LAST_MISS_MS.get() + LATELY_MS
+    has_missed() && has_missed_within(LATELY_MS, coarse_ms())
+}
+
+fn has_missed() -> bool {
+    LAST_MISS_MS.get() > 0
+}
+
+fn has_missed_within(ms: u64, now_ms: u64) -> bool {
+    if now_ms >= LAST_MISS_MS.get() + LATELY_MS {
+        // So that who asks next needs no clock.
+        LAST_MISS_MS.set(0);
+    }
+    has_missed() && now_ms < LAST_MISS_MS.get() + ms
 }
 
 fn remember(seen: Seen) {

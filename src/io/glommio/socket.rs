@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use glommio::net::TcpStream;
 use rustix::fs::sendfile;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 
 use super::host_error;
 use super::pipe::Pipe;
@@ -78,14 +78,20 @@ impl Socket {
         poll_fn(|context| self.poll_read(context, buffer)).await
     }
 
-    /// Sends the slices in one system call, as far as the socket takes them now. `more`: further bytes follow at once, so the kernel may hold back a packet that
-    /// is not full.
+    /// Sends as much as the socket takes now (send(2)). `more`: further bytes follow at once, so the kernel may hold back a packet that is not full.
     ///
     /// # Errors
     /// `WouldBlock` if it takes nothing now; the peer's reset.
-    pub fn try_send(&self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | if more { SendFlags::MORE } else { SendFlags::empty() };
-        Ok(sendmsg(self, slices, &mut SendAncillaryBuffer::default(), flags)?)
+    pub fn try_send(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        Ok(send(self, bytes, send_flags(more))?)
+    }
+
+    /// As [`try_send`](Self::try_send), with several slices in one call (sendmsg(2)).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_send_slices(&self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        Ok(sendmsg(self, slices, &mut SendAncillaryBuffer::default(), send_flags(more))?)
     }
 
     /// Sends all of `bytes`, waiting until the peer makes room. Ends in an error as soon as the connection is broken.
@@ -130,6 +136,10 @@ impl Drop for Socket {
         // An error means that the connection is gone already.
         let _ = shut_down(&self.stream, Shutdown::Both);
     }
+}
+
+fn send_flags(more: bool) -> SendFlags {
+    SendFlags::DONTWAIT | SendFlags::NOSIGNAL | if more { SendFlags::MORE } else { SendFlags::empty() }
 }
 
 fn shut_down(stream: &TcpStream, how: Shutdown) -> io::Result<()> {

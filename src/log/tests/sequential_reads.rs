@@ -1,5 +1,7 @@
 //! Readers who go on where they ended.
 
+use std::path::Path;
+
 use super::support::*;
 use crate::base::Offset;
 use crate::io::File;
@@ -52,13 +54,34 @@ fn between_entries_of_neighbours_no_header_is_read() {
         append(&mut log, &[batch(3, 16_384 - 61, i)]);
     }
     let first = headers_of(read(&mut log, Offset(0), 65_536));
-    let file = File::open_write(&format::path(scratch.path(), Offset(0), FileKind::Log)).unwrap();
-    file.data_sync().unwrap();
-    file.dont_need(0, u64::MAX >> 1).unwrap();
+    evict(scratch.path());
     // Nothing of the log is in memory now: whoever looks at a header has to wait for it.
     let next = first.last().unwrap().next_offset();
     match log.read(next, 65_536, log.end(), true).unwrap() {
         ReadOutcome::Ranges(ranges) => assert_eq!((ranges[0].position, ranges[0].len), (4 * 16_384, 4 * 16_384)),
         outcome => panic!("expected ranges, came {outcome:?}"),
     }
+}
+
+#[test]
+fn no_header_is_read_of_what_comes_for_a_reader_who_has_everything() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(scratch.path(), &one_segment(), OpenContext::default());
+    append(&mut log, &[batch(3, 1000, 0)]);
+    let end = log.end();
+    read(&mut log, Offset(0), 65_536);
+    append(&mut log, &[batch(2, 2000, 1), batch(1, 500, 2)]);
+    work(&mut log);
+    evict(scratch.path());
+    match log.read(end.offset, 1, log.end(), true).unwrap() {
+        ReadOutcome::Ranges(ranges) => assert_eq!((ranges[0].position, ranges[0].len), (u64::from(end.position), 2000 + 61)),
+        outcome => panic!("expected ranges, came {outcome:?}"),
+    }
+}
+
+/// Takes the first segment out of memory: whoever looks at a header of it has to wait for it.
+fn evict(directory: &Path) {
+    let file = File::open_write(&format::path(directory, Offset(0), FileKind::Log)).unwrap();
+    file.data_sync().unwrap();
+    file.dont_need(0, u64::MAX >> 1).unwrap();
 }
