@@ -96,7 +96,7 @@ fn encode_fetch(effort: &Effort) {
         partitions: &partitions,
         node_endpoints: &[],
     };
-    let (mut buffer, mut gaps) = (Vec::new(), Vec::new());
+    let (mut buffer, mut gaps) = (Vec::new(), fetch::RecordsGaps::new());
     measure(effort, "encode Fetch 12, ten partitions around file ranges", || {
         buffer.clear();
         gaps.clear();

@@ -234,7 +234,7 @@ impl Log {
         active.appended_since.get_or_insert(now);
         active.indexes.add(relative_offset, active.size, bytes, max_timestamp, self.config.index_interval_bytes);
         let place = OffsetAndPosition { offset: base_offset, segment: active.base_offset, position: active.size };
-        self.read_starts.came(place, bytes);
+        self.read_starts.appended(place, bytes);
         active.size += bytes;
         self.appended_bytes += u64::from(bytes);
         self.log_end_offset = last_offset.plus(1);

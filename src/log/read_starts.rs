@@ -34,7 +34,8 @@ impl ReadStarts {
     pub fn note(&self, start: Start) {
         let mut starts = self.starts.borrow_mut();
         if let Some(known) = starts.iter_mut().find(|known| known.place.offset == start.place.offset) {
-            *known = start;
+            let batch_bytes = start.batch_bytes.or(known.batch_bytes.filter(|_| known.place == start.place));
+            *known = Start { batch_bytes, ..start };
         } else if starts.len() < READERS_REMEMBERED_MAX {
             starts.push(start);
         } else {
@@ -45,7 +46,7 @@ impl ReadStarts {
     }
 
     /// A batch was appended: somebody may be waiting for it.
-    pub fn came(&self, place: OffsetAndPosition, batch_bytes: u32) {
+    pub fn appended(&self, place: OffsetAndPosition, batch_bytes: u32) {
         if let Some(start) = self.starts.borrow_mut().iter_mut().find(|start| start.place == place) {
             start.batch_bytes = Some(batch_bytes);
         }

@@ -1,7 +1,7 @@
 //! One connection: reads requests, hands them over, sends the answers in order.
 //!
 //! The task of a connection, on its core. Each turn: hand over what has come, look at the mesh, send what is ready, then wait for whichever is first: bytes, the
-//! next answer, or the end. The ring is what tells of bytes; a busy connection looks for them itself for a while. Invariants: nothing is read while answers cannot be written, or while there is no room for more of them; a passing
+//! next answer, or the end. The ring is what tells of bytes; a busy connection looks for them itself, with looks at the ring in between. Invariants: nothing is read while answers cannot be written, or while there is no room for more of them; a passing
 //! receive buffer is let go before any wait; a muted connection reads nothing (KIP-219); a turn is bounded in bytes and requests; `Service::end_of_turn` ends every turn.
 
 use std::future::poll_fn;
@@ -216,21 +216,24 @@ impl<S: Service> Connection<'_, S> {
         closed
     }
 
-    /// Lets the others of this core go first and then looks whether the next request is there. While a core is busy it is, and asking the ring for it would cost
-    /// as much as a small answer.
+    /// Lets the others of this core go first, has the ring looked at if that was long ago, and then looks whether the next request is there. While a core is busy it
+    /// is, and asking the ring for it would cost as much as a small answer.
     async fn read_past_ring(&mut self) -> Option<io::Result<usize>> {
         if self.waits_by_ring > 0 {
             self.waits_by_ring -= 1;
             return None;
         }
         let is_answered = self.received_ns > 0 && self.outbox.is_empty() && self.inbox.expects_whole_frames();
-        if !is_answered || !self.takes_requests() {
+        if !is_answered {
             return None;
         }
         if self.core.ring_looks.age_ns(self.received_ns) > PAST_RING_NS_MAX {
             self.core.ring_looks.look().await;
         } else {
             future::yield_now().await;
+        }
+        if !self.takes_requests() {
+            return None;
         }
         let socket = &self.socket;
         let read = self.inbox.poll_read(&self.core.buffers, |space| match socket.try_read(space) {
@@ -258,10 +261,14 @@ impl<S: Service> Connection<'_, S> {
     }
 
     async fn wait_by_ring(&mut self) -> io::Result<Event> {
-        let is_stopping = self.control.is_stopping();
-        let takes_requests = self.takes_requests();
-        let muted_ns = self.muted_ns();
-        let looks_again_in = match (muted_ns, self.core.service.has_room()) {
+        // Asked once: each may be different a moment later, and then nobody would look again.
+        let (is_stopping, muted_ns, has_room) = (self.control.is_stopping(), self.muted_ns(), self.core.service.has_room());
+        let takes_requests = self.outbox.has_room() && has_room && !is_stopping && muted_ns == 0;
+        if takes_requests && self.inbox.has_whole_frame() {
+            // What held it back was over a moment ago.
+            return Ok(Event::LookAgain);
+        }
+        let looks_again_in = match (muted_ns, has_room) {
             _ if is_stopping => None,
             (0, true) => None,
             (0, false) => Some(NO_ROOM_RETRY),

@@ -19,7 +19,7 @@ use super::traffic::{Traffic, add};
 use crate::base::limits::CONNECTIONS_PER_CORE_MAX;
 use crate::io::Transfer;
 use crate::io::clock::monotonic_ns;
-use crate::io::glommio::{Listener, Pipe, Socket, look_at_ring, sleep, spawn};
+use crate::io::glommio::{Listener, Pipe, Socket, sleep, spawn};
 
 /// Pipes that are kept for the next fetch (`Transfer::Splice` alone uses any).
 pub(super) const POOLED_PIPES_MAX: usize = 16;
@@ -105,7 +105,7 @@ impl<S: Service> Connections<S> {
                 Some(Ok(socket)) => {
                     self.serve(socket);
                     // A storm of connections must not keep the others waiting.
-                    look_at_ring().await;
+                    self.ring_looks.look().await;
                 }
                 Some(Err(error)) => return Err(error),
                 None => return Ok(()),

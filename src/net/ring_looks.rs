@@ -16,6 +16,7 @@ pub(super) struct RingLooks {
     is_under_way: Cell<bool>,
     /// Looks that are over.
     over: Cell<u64>,
+    /// One of each connection at most.
     waiting: RefCell<Vec<Waker>>,
 }
 
@@ -66,7 +67,7 @@ impl Drop for Look<'_> {
     fn drop(&mut self) {
         self.looks.is_under_way.set(false);
         self.looks.over.set(self.looks.over.get() + 1);
-        self.looks.waiting.take().into_iter().for_each(Waker::wake);
+        self.looks.waiting.borrow_mut().drain(..).for_each(Waker::wake);
     }
 }
 

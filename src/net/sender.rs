@@ -1,7 +1,7 @@
 //! Sends answers: bytes gathered into as few writes as possible, ranges of files in the way that `Transfer` says.
 //!
 //! On a core's thread. Invariants: bytes leave in order, whoever has to wait; file pages go to a splicing call only after they were found, or brought, into
-//! memory, because that call would block the core; no more than one quantum is sent between two looks at the mesh and the ring.
+//! memory, because that call would block the core; no more than one quantum of a range is sent between two looks at the mesh and the ring.
 
 use std::io::{self, ErrorKind, IoSlice};
 
@@ -13,7 +13,7 @@ use super::service::Service;
 use super::traffic::add;
 use crate::base::limits::{SPLICE_BYTES_MIN, SPLICE_QUANTUM_BYTES};
 use crate::io::clock::monotonic_ns;
-use crate::io::glommio::{Pipe, Socket, look_at_ring};
+use crate::io::glommio::{Pipe, Socket};
 use crate::io::{FileRange, Transfer};
 
 /// Bytes gathered for one write.
@@ -55,10 +55,15 @@ impl<'a, S: Service> Sender<'a, S> {
                 Part::File(range) if self.is_copied(&range) => self.copy(range).await?,
                 // Large: kept out of the size of every connection's task.
                 Part::File(range) if self.core.options.transfer == Transfer::Splice => Box::pin(self.splice(range)).await?,
-                Part::File(range) => match self.sendfile_at_once(&range)? {
-                    done if done < range.len => Box::pin(self.sendfile(range.part(done, range.len))).await?,
-                    _ => {}
-                },
+                Part::File(range) => {
+                    let done = self.sendfile_at_once(&range)?;
+                    if done > 0 && done < range.len {
+                        self.give_way().await;
+                    }
+                    if done < range.len {
+                        Box::pin(self.sendfile(range.part(done, range.len))).await?;
+                    }
+                }
             }
         }
         Ok(())
@@ -166,8 +171,8 @@ impl<'a, S: Service> Sender<'a, S> {
 
     /// Sends what can be sent without waiting, if one call can send all of the range. Whatever stands in the way of that is met again by `sendfile`.
     fn sendfile_at_once(&mut self, range: &FileRange) -> Result<usize, SendError> {
-        let is_next = self.filled == 0 && range.len <= SPLICE_QUANTUM_BYTES;
-        if !is_next || !ReadAhead::new(range).is_ready(&self.core.traffic, 0, range.len).map_err(SendError::File)? {
+        let is_one_call = self.filled == 0 && (1..=SPLICE_QUANTUM_BYTES).contains(&range.len);
+        if !is_one_call || !ReadAhead::new(range).is_ready(&self.core.traffic, 0, range.len).map_err(SendError::File)? {
             return Ok(0);
         }
         let Ok(sent) = self.socket.try_sendfile(&range.file, range.position, range.len) else { return Ok(0) };
@@ -270,7 +275,7 @@ impl<'a, S: Service> Sender<'a, S> {
     /// The end of a turn within a long answer.
     async fn give_way(&mut self) {
         self.core.service.end_of_turn();
-        look_at_ring().await;
+        self.core.ring_looks.look().await;
     }
 }
 

@@ -17,7 +17,7 @@ const SIGNIFICANT_DIGITS: u8 = 3;
 /// A stretch of a request's way through the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// From the end of the `recv` that brought the request to the moment it is looked at.
+    /// From the end of the `recv` that brought the request to the moment it is looked at. 0 where that was at once.
     RequestQueue,
     /// Parsing the request and checking its batches.
     Decode,

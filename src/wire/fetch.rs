@@ -5,6 +5,8 @@
 //! Invariants: a `FetchRequest` was walked to its end once, so the iterators over it cannot fail. In an answer the gaps lie in
 //! rising order, and the length prefix counts them.
 
+use smallvec::SmallVec;
+
 use super::cursor::{Cursor, DecodeError, bound_partitions, put_count};
 use super::frame::{FETCH, TopicReference, finish_response, start_response};
 use super::produce::{CurrentLeader, NodeEndpoint, put_current_leader, put_no_tagged_fields, put_node_endpoints, put_topic};
@@ -311,15 +313,12 @@ pub struct RecordsGap {
     pub records_bytes: usize,
 }
 
+/// The gaps of an answer. Many answers have one.
+pub type RecordsGaps = SmallVec<[RecordsGap; 1]>;
+
 /// Appends a whole answer except its records, length and header included, and a gap for each partition with records. The length
 /// counts the records too. Fields that `version` does not have are left out.
-pub fn encode_response(
-    version: i16,
-    correlation_id: i32,
-    response: &FetchResponse<'_>,
-    buffer: &mut Vec<u8>,
-    gaps: &mut impl Extend<RecordsGap>,
-) {
+pub fn encode_response(version: i16, correlation_id: i32, response: &FetchResponse<'_>, buffer: &mut Vec<u8>, gaps: &mut RecordsGaps) {
     let flexible = version >= FLEXIBLE;
     let same_topic = |a: &PartitionResponse<'_>, b: &PartitionResponse<'_>| a.topic == b.topic;
     let start = start_response(buffer, FETCH, version, correlation_id);
@@ -338,7 +337,7 @@ pub fn encode_response(
             put_partition(buffer, version, partition);
             if partition.records_bytes > 0 {
                 records_bytes += partition.records_bytes;
-                gaps.extend([RecordsGap { at: buffer.len(), partition: index, records_bytes: partition.records_bytes }]);
+                gaps.push(RecordsGap { at: buffer.len(), partition: index, records_bytes: partition.records_bytes });
             }
             put_partition_tagged_fields(buffer, version, partition);
             index += 1;

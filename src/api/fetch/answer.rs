@@ -15,12 +15,12 @@ use crate::shard::Shard;
 use crate::shard::fetch_session::NO_SESSION;
 use crate::shard::partition::ReadAnswer;
 use crate::shard::reads::ReadAnswers;
-use crate::wire::fetch::{FetchResponse, PartitionResponse, RecordsGap, encode_response};
+use crate::wire::fetch::{FetchResponse, PartitionResponse, RecordsGaps, encode_response};
 
 pub(super) fn refuse(info: RequestInfo, error_code: ErrorCode) -> Response {
     let mut head = Vec::with_capacity(32);
     let response = FetchResponse { throttle_time_ms: 0, error_code, session_id: NO_SESSION, partitions: &[], node_endpoints: &[] };
-    encode_response(info.version, info.correlation_id, &response, &mut head, &mut Vec::new());
+    encode_response(info.version, info.correlation_id, &response, &mut head, &mut RecordsGaps::new());
     Response::new(head)
 }
 
@@ -39,7 +39,7 @@ pub(super) fn encode(shard: &Rc<Shard>, plan: &mut Plan, answers: ReadAnswers, a
     let (error_code, session_id) = session.map_or((ErrorCode::None, NO_SESSION), Session::throttled);
     let mut head = Vec::with_capacity(32);
     let response = FetchResponse { throttle_time_ms: throttle_ms, error_code, session_id, partitions: &[], node_endpoints: &[] };
-    encode_response(plan.info.version, plan.info.correlation_id, &response, &mut head, &mut Vec::new());
+    encode_response(plan.info.version, plan.info.correlation_id, &response, &mut head, &mut RecordsGaps::new());
     Response { mute_ms: throttle_ms, ..Response::new(head) }
 }
 
@@ -72,7 +72,7 @@ fn encode_whole(shard: &Rc<Shard>, plan: &mut Plan, mut answers: ReadAnswers, se
         })
         .collect();
     let mut head = Vec::with_capacity(64 + 80 * partitions.len());
-    let mut gaps: SmallVec<[RecordsGap; 1]> = SmallVec::with_capacity(partitions.len());
+    let mut gaps = RecordsGaps::with_capacity(partitions.len());
     let response = FetchResponse { throttle_time_ms: 0, error_code, session_id, partitions: &partitions, node_endpoints: &[] };
     encode_response(plan.info.version, plan.info.correlation_id, &response, &mut head, &mut gaps);
 

@@ -74,7 +74,7 @@ struct Seen {
 }
 
 thread_local! {
-    /// When, in milliseconds of the coarse clock, this thread last found something missing. 0: never.
+    /// When, in milliseconds of the coarse clock, this thread last found something missing. 0: not lately.
     pub(super) static LAST_MISS_MS: Cell<u64> = const { Cell::new(0) };
     static SEEN: [Cell<Seen>; SEEN_PAGES_MAX] = const { [const { Cell::new(Seen { file: 0, page: 0, last_page: 0, ms: 0 }) }; SEEN_PAGES_MAX] };
 }
@@ -92,7 +92,7 @@ impl File {
         let now_ms = coarse_ms();
         if let Some(seen) = self.seen(position, now_ms) {
             let last_page = (position + len as u64 - 1) / page_bytes();
-            let stretch_ms_max = if has_missed_within(WARY_MS, now_ms) { WARY_STRETCH_MS_MAX } else { SEEN_MS_MAX };
+            let stretch_ms_max = if last_miss_within(WARY_MS, || now_ms) { WARY_STRETCH_MS_MAX } else { SEEN_MS_MAX };
             let is_stretch = seen.last_page > seen.page && now_ms <= seen.ms + stretch_ms_max;
             if is_stretch && last_page <= seen.last_page {
                 remember(Seen { page: last_page, ..seen });
@@ -212,24 +212,25 @@ impl File {
 
 /// Whether this thread asks closely, because something was missing a moment ago.
 pub fn is_wary() -> bool {
-    has_missed() && has_missed_within(WARY_MS, coarse_ms())
+    last_miss_within(WARY_MS, coarse_ms)
 }
 
 /// Whether this thread has found something missing within the last second.
 pub fn misses_lately() -> bool {
-    has_missed() && has_missed_within(LATELY_MS, coarse_ms())
+    last_miss_within(LATELY_MS, coarse_ms)
 }
 
-fn has_missed() -> bool {
-    LAST_MISS_MS.get() > 0
-}
-
-fn has_missed_within(ms: u64, now_ms: u64) -> bool {
-    if now_ms >= LAST_MISS_MS.get() + LATELY_MS {
-        // So that who asks next needs no clock.
+/// Looks at the clock only where something was missing.
+fn last_miss_within(ms: u64, now_ms: impl FnOnce() -> u64) -> bool {
+    let last_ms = LAST_MISS_MS.get();
+    if last_ms == 0 {
+        return false;
+    }
+    let now_ms = now_ms();
+    if now_ms >= last_ms + LATELY_MS {
         LAST_MISS_MS.set(0);
     }
-    has_missed() && now_ms < LAST_MISS_MS.get() + ms
+    now_ms < last_ms + ms
 }
 
 fn remember(seen: Seen) {

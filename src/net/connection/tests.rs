@@ -26,6 +26,8 @@ struct Seen {
     laters_dropped: AtomicU64,
     /// The service takes no requests.
     is_full: AtomicBool,
+    /// The service says so many times more that it takes none.
+    is_full_when_asked: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -47,7 +49,9 @@ impl Service for Toy {
     }
 
     fn has_room(&self) -> bool {
-        !self.seen.is_full.load(Ordering::Relaxed)
+        let times = &self.seen.is_full_when_asked;
+        let is_full_now = times.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |times| times.checked_sub(1)).is_ok();
+        !is_full_now && !self.seen.is_full.load(Ordering::Relaxed)
     }
 
     fn end_of_turn(&self) {
@@ -537,6 +541,27 @@ fn sendfile_sends_ranges_of_all_sizes() {
     assert!(counter("file_bytes_spliced") > 0);
 }
 
+/// Each could go in one call, if the socket were not full.
+#[test]
+fn a_slow_reader_gets_ranges_that_one_call_could_send() {
+    const RANGE_BYTES: usize = 400_000;
+    const REQUESTS: usize = 60;
+    let (_directory, file, bytes) = file();
+    let options = ConnectionOptions { transfer: Transfer::Sendfile, ..ConnectionOptions::default() };
+    let broker = start(Setup { file: Some(file), options, ..Setup::default() });
+    let mut stream = broker.connect();
+    for number in 0..REQUESTS {
+        stream.write_all(&request(b'f', &[number as u32, RANGE_BYTES as u32], 0)).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    for number in 0..REQUESTS {
+        let range = &bytes[number..number + RANGE_BYTES];
+        assert!(receive(&mut stream) == [&b"<"[..], range, b"|", range, b">"].concat(), "answer {number}");
+    }
+    drop(stream);
+    assert!(broker.stop()("sends_blocked") > 0, "the socket was never full: the test needs more");
+}
+
 #[test]
 fn splice_sends_ranges_of_all_sizes() {
     let (counter, can_be_cold) = fetch_all_sizes(Transfer::Splice, &[], true);
@@ -661,6 +686,25 @@ fn answers_go_out_while_the_service_takes_no_requests() {
     assert_eq!(receive(&mut stream), b"e..");
     let count = broker.stop();
     assert_eq!((count("requests"), count("answers")), (2, 2));
+}
+
+#[test]
+fn the_service_may_have_room_again_at_any_moment() {
+    let broker = start(Setup::default());
+    let mut stream = broker.connect();
+    for times in 0..20 {
+        // The first one is answered only when the second one has come.
+        let (first, second) = (request(b'x', &[], 1), request(b'e', &[times], 2));
+        broker.seen.is_full.store(false, Ordering::Relaxed);
+        stream.write_all(&first).unwrap();
+        broker.wait_until("the first was taken", |seen| seen.requests.load(Ordering::Relaxed) == 2 * u64::from(times) + 1);
+        broker.seen.is_full.store(true, Ordering::Relaxed);
+        stream.write_all(&second).unwrap();
+        assert_eq!(receive(&mut stream), first[4..]);
+        broker.seen.is_full_when_asked.store(u64::from(times), Ordering::Relaxed);
+        broker.seen.is_full.store(false, Ordering::Relaxed);
+        assert_eq!(receive(&mut stream), second[4..]);
+    }
 }
 
 /// The requests of a busy peer are there before the ring has told of them. Timers and other connections, which only the ring tells of, wait no longer for that.

@@ -147,7 +147,7 @@ fn answers_of_every_version_are_what_a_client_reads() {
             partitions: &[refused, small, large],
             node_endpoints: &endpoints,
         };
-        let (mut buffer, mut gaps) = (Vec::new(), Vec::new());
+        let (mut buffer, mut gaps) = (Vec::new(), RecordsGaps::new());
         encode_response(version, 5, &response, &mut buffer, &mut gaps);
         assert_eq!(gaps.iter().map(|gap| (gap.partition, gap.records_bytes)).collect::<Vec<_>>(), [(1, 5), (2, 100_000)]);
         let mut whole = buffer[..gaps[0].at].to_vec();
