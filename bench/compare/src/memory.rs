@@ -6,12 +6,12 @@
 //!
 //! What is held is anonymous and in huge pages, and the junk is mapped: kernels that give page cache back early (DAMON's reclaim) leave both alone.
 //! With memory full of junk that nobody had mapped, runs had stalls of tenths of a second. The junk is a file of holes and takes nothing of
-//! the disk.
+//! the disk. What servers serve in `serve-*` is locked: the same kernels would take that away within a run.
 
 use std::fs::File;
 use std::hint::black_box;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use memmap2::{Advice, Mmap, MmapMut};
 
@@ -63,6 +63,51 @@ impl Memory {
         }
         Ok(())
     }
+}
+
+/// Files that stay in memory for as long as this lives, whatever else the kernel would like to have there.
+pub struct Locked {
+    _files: Vec<Mmap>,
+}
+
+impl Locked {
+    /// Brings all files below a directory into memory and locks them there (mlock(2)).
+    ///
+    /// # Errors
+    /// The host's: above all, it does not let this user lock so much.
+    pub fn below(directory: &Path) -> io::Result<Locked> {
+        let mut files = Vec::new();
+        for path in files_below(directory)? {
+            let file = match File::open(&path) {
+                // A checkpoint, say, that has got its name meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                file => file?,
+            };
+            if file.metadata()?.len() == 0 {
+                continue;
+            }
+            // SAFETY: nobody reads what is mapped. The server may write to the file or cut it meanwhile.
+            let mapped = unsafe { Mmap::map(&file)? };
+            mapped.lock().map_err(|error| {
+                let (path, mib) = (path.display(), mapped.len() >> 20);
+                io::Error::new(
+                    error.kind(),
+                    format!("{path} cannot be locked in memory: {error}; `ulimit -l` has to allow for {mib} MiB and more"),
+                )
+            })?;
+            files.push(mapped);
+        }
+        Ok(Locked { _files: files })
+    }
+}
+
+fn files_below(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() { files.extend(files_below(&path)?) } else { files.push(path) }
+    }
+    Ok(files)
 }
 
 /// A line of `/proc/meminfo`, in bytes.

@@ -1,4 +1,4 @@
-//! Readers of one log that was filled before and stays in memory.
+//! Readers of one log that was filled before and is kept in memory.
 
 use std::io;
 
@@ -8,6 +8,7 @@ use pagewire_floor::light_client::{Load, Outcome, Work, run};
 use super::counted::Counted;
 use super::ingest::{Producers, done};
 use super::{GIB, KIB, Run, TOPIC};
+use crate::memory::Locked;
 use crate::sample::Sample;
 use crate::server::{Server, Topic};
 
@@ -27,6 +28,7 @@ impl Serve {
         let batch = Batch::of(STORED_BATCH_BYTES, 0);
         let batches = run.scaled(STORED_BYTES / STORED_BATCH_BYTES as u64);
         Producers::ONE.produce(&server, &batch, batches)?;
+        let _served = Locked::below(&server.directory)?;
         let requests = run.scaled(self.gigabytes * 1_000_000_000 / self.range_bytes as u64);
         self.fetch(&server, &batch, batches, requests / 4)?;
         let counted = Counted::begin(&server)?;
