@@ -90,4 +90,18 @@ mod tests {
         assert_eq!(starts.find(Offset(7)), Some(start(7, Some(70))));
         assert_eq!(starts.starts.borrow().len(), 1);
     }
+
+    #[test]
+    fn what_is_known_of_a_place_stays_known() {
+        let starts = ReadStarts::default();
+        starts.note(start(7, None));
+        starts.appended(start(7, None).place, 70);
+        starts.appended(start(8, None).place, 80);
+        starts.note(start(7, None));
+        assert_eq!((starts.find(Offset(7)), starts.find(Offset(8))), (Some(start(7, Some(70))), None));
+        let mut elsewhere = start(7, None);
+        elsewhere.place.position = 0;
+        starts.note(elsewhere);
+        assert_eq!(starts.find(Offset(7)), Some(elsewhere), "of another place");
+    }
 }
