@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::admin::settings::{FetchTransfer, Settings};
+use crate::admin::settings::Settings;
 use crate::api::Api;
 use crate::base::CoreId;
 use crate::base::limits::CONNECTIONS_PER_CORE_MAX;
@@ -164,7 +164,7 @@ fn start_cores(
             image: image.clone(),
             broker_config: settings.broker.of_broker(&image.broker_configs, image.broker_of_core(CoreId(core))),
             port,
-            transfer: transfer(settings.fetch_transfer),
+            transfer: settings.fetch_transfer,
             connections_max: connections_max(cores)?,
             listening: listening.clone(),
         };
@@ -176,14 +176,6 @@ fn start_cores(
         listens.map_err(|source| ServerError::Listen { address, source })?;
     }
     Ok((threads, control_end))
-}
-
-fn transfer(setting: FetchTransfer) -> Transfer {
-    match setting {
-        FetchTransfer::Auto => Transfer::Auto,
-        FetchTransfer::Splice => Transfer::Splice,
-        FetchTransfer::Copy => Transfer::Copy,
-    }
 }
 
 /// Connections of one core. Half of the descriptors are the logs': one that cannot open or sync a file because of clients would go offline.

@@ -22,6 +22,7 @@ use std::time::Duration;
 use crate::base::limits::{CORES_MAX, SPIN_US_MAX};
 use crate::cluster::broker_config::BrokerConfig;
 use crate::cluster::image::{Advertise, Configs, NodeId};
+use crate::io::Transfer;
 
 pub use cpu_list::{CpuListError, parse_cpu_list, show_cpu_list};
 pub use flags::ServeFlags;
@@ -31,18 +32,6 @@ pub use show::Shown;
 
 /// Broker ids are `node_id * 1000 + core` and fit 31 bits.
 pub const NODE_ID_MAX: i32 = (i32::MAX - 999) / 1000;
-
-/// How fetched bytes get from the page cache to the socket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FetchTransfer {
-    /// Copy small ranges, send large ones by sendfile.
-    #[default]
-    Auto,
-    /// Splice every range.
-    Splice,
-    /// Copy every range.
-    Copy,
-}
 
 /// What the settings need to know of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +56,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     pub node_id: NodeId,
     pub rack: Option<String>,
-    pub fetch_transfer: FetchTransfer,
+    /// How fetched bytes get from the page cache to the socket.
+    pub fetch_transfer: Transfer,
     /// How long a core without work looks for some before it sleeps; zero: not at all.
     pub spin: Duration,
     /// Where histogram snapshots are written; `None`: nowhere.
@@ -207,13 +197,8 @@ fn parse_advertise(text: &str) -> Result<Advertise, String> {
     }
 }
 
-fn parse_fetch_transfer(text: &str) -> Result<FetchTransfer, String> {
-    match text {
-        "auto" => Ok(FetchTransfer::Auto),
-        "splice" => Ok(FetchTransfer::Splice),
-        "copy" => Ok(FetchTransfer::Copy),
-        _ => Err("expected auto, splice or copy".into()),
-    }
+fn parse_fetch_transfer(text: &str) -> Result<Transfer, String> {
+    Transfer::parse(text).ok_or_else(|| format!("expected {}", Transfer::ALL.map(Transfer::name).join(", ")))
 }
 
 fn parse_spin(text: &str) -> Result<Duration, String> {

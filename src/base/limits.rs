@@ -49,9 +49,11 @@ pub const QUOTA_EXCHANGE_MS: u64 = 100;
 /// The most a fetch answer carries, Kafka's `fetch.max.bytes` of a broker.
 pub const FETCH_RESPONSE_BYTES_MAX: usize = 55 * 1024 * 1024;
 /// With `--fetch-transfer auto`, ranges below this are copied and larger ones go by sendfile.
-pub const SPLICE_BYTES_MIN: usize = 32 * 1024;
-/// One call of sendfile or splice moves at most this much.
-pub const SPLICE_QUANTUM_BYTES: usize = 512 * 1024;
+pub const SENDFILE_BYTES_MIN: usize = 32 * 1024;
+/// With `--fetch-transfer auto`, pieces of this size and more go by splice. MEASURED: below it, sendfile costs as little.
+pub const SPLICE_BYTES_MIN: usize = 256 * 1024;
+/// A core sends at most so much of a file in one piece.
+pub const PAGES_QUANTUM_BYTES: usize = 512 * 1024;
 /// What one compressed batch may grow to when it is checked.
 pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How much of a compressed batch is checked on the core; what needs more is checked beside it.
@@ -102,5 +104,5 @@ const _: () = assert!(PIPELINED_REQUESTS_MAX < MESH_BACKLOG_MAX && MESH_BACKLOG_
 const _: () = assert!(DECOMPRESS_ON_CORE_BYTES_MAX <= DECOMPRESSED_BATCH_BYTES_MAX);
 const _: () = assert!(PRODUCERS_EXAMINED_PER_TICK_MAX <= PRODUCERS_PER_PARTITION_MAX);
 const _: () = assert!(BACKGROUND_CALL_BYTES_MAX <= WRITEBACK_CALL_BYTES_MAX);
-const _: () = assert!(SPLICE_BYTES_MIN <= SPLICE_QUANTUM_BYTES);
+const _: () = assert!(SENDFILE_BYTES_MIN <= SPLICE_BYTES_MIN && SPLICE_BYTES_MIN <= PAGES_QUANTUM_BYTES);
 const _: () = assert!(REQUEST_PARTITIONS_MAX <= FETCH_SESSION_PARTITIONS_PER_CORE_MAX);

@@ -21,8 +21,6 @@ use crate::io::Transfer;
 use crate::io::clock::monotonic_ns;
 use crate::io::glommio::{Listener, Pipe, Socket, sleep, spawn};
 
-/// Pipes that are kept for the next fetch (`Transfer::Splice` alone uses any).
-pub(super) const POOLED_PIPES_MAX: usize = 16;
 /// How often a stopping core looks whether its connections are done.
 const SHUTDOWN_POLL: Duration = Duration::from_millis(5);
 
@@ -47,7 +45,8 @@ pub struct Connections<S: Service> {
     pub(super) service: Rc<S>,
     pub(super) options: ConnectionOptions,
     pub(super) buffers: Rc<Buffers>,
-    pub(super) pipes: RefCell<Vec<Pipe>>,
+    /// Empty; made when it is first needed.
+    pub(super) pipe: Cell<Option<Pipe>>,
     pub(super) traffic: Traffic,
     /// Lists that are empty between turns, kept for their memory.
     pub(super) spare_replies: Cell<Vec<Reply>>,
@@ -67,7 +66,7 @@ impl<S: Service> Connections<S> {
             service,
             options,
             buffers: Rc::new(Buffers::new()),
-            pipes: RefCell::default(),
+            pipe: Cell::default(),
             traffic: Traffic::default(),
             spare_replies: Cell::default(),
             spare_sent: Cell::default(),

@@ -5,7 +5,7 @@
 use std::io;
 
 use super::traffic::{Traffic, add};
-use crate::base::limits::SPLICE_QUANTUM_BYTES;
+use crate::base::limits::PAGES_QUANTUM_BYTES;
 use crate::io::FileRange;
 use crate::io::file::{is_wary, misses_lately};
 use crate::io::glommio::{READ_AHEAD_BYTES, begin_read_ahead, read_ahead};
@@ -13,7 +13,7 @@ use crate::io::glommio::{READ_AHEAD_BYTES, begin_read_ahead, read_ahead};
 /// How often a reader of cold data has what lies ahead of it looked at, however small its pieces are: with half a window still ahead.
 const LOOK_EVERY_BYTES: u64 = READ_AHEAD_BYTES as u64 / 2;
 
-const _: () = assert!(SPLICE_QUANTUM_BYTES <= READ_AHEAD_BYTES, "a piece is ensured in one go");
+const _: () = assert!(PAGES_QUANTUM_BYTES <= READ_AHEAD_BYTES, "a piece is ensured in one go");
 
 /// The sending of one range.
 pub(super) struct ReadAhead<'a> {

@@ -11,7 +11,7 @@ use super::read_ahead::ReadAhead;
 use super::response::{Part, Response};
 use super::service::Service;
 use super::traffic::add;
-use crate::base::limits::{SPLICE_BYTES_MIN, SPLICE_QUANTUM_BYTES};
+use crate::base::limits::{PAGES_QUANTUM_BYTES, SENDFILE_BYTES_MIN, SPLICE_BYTES_MIN};
 use crate::io::clock::monotonic_ns;
 use crate::io::glommio::{Pipe, Socket};
 use crate::io::{FileRange, Transfer};
@@ -38,11 +38,13 @@ pub(super) struct Sender<'a, S: Service> {
     /// Bytes that wait for company: `gathered[..filled]`. Empty while none do.
     gathered: Box<[u8]>,
     filled: usize,
+    /// The socket did not take all the pages that it was given in this round.
+    was_full: bool,
 }
 
 impl<'a, S: Service> Sender<'a, S> {
     pub(super) fn new(core: &'a Connections<S>, socket: &'a mut Socket, activity: &'a Activity) -> Sender<'a, S> {
-        Sender { core, socket, activity, gathered: Box::default(), filled: 0 }
+        Sender { core, socket, activity, gathered: Box::default(), filled: 0, was_full: false }
     }
 
     /// Adds an answer. Its last bytes may still wait for `flush` afterwards.
@@ -53,15 +55,14 @@ impl<'a, S: Service> Sender<'a, S> {
             match part {
                 Part::Bytes(bytes) => self.send_bytes(&bytes, rest.peek()).await?,
                 Part::File(range) if self.is_copied(&range) => self.copy(range).await?,
-                // Large: kept out of the size of every connection's task.
-                Part::File(range) if self.core.options.transfer == Transfer::Splice => Box::pin(self.splice(range)).await?,
                 Part::File(range) => {
-                    let done = self.sendfile_at_once(&range)?;
+                    let done = self.send_pages_at_once(&range)?;
                     if done > 0 && done < range.len {
                         self.give_way().await;
                     }
                     if done < range.len {
-                        Box::pin(self.sendfile(range.part(done, range.len))).await?;
+                        // Large: kept out of the size of every connection's task.
+                        Box::pin(self.send_pages(range.part(done, range.len))).await?;
                     }
                 }
             }
@@ -132,7 +133,7 @@ impl<'a, S: Service> Sender<'a, S> {
     fn is_copied(&self, range: &FileRange) -> bool {
         match self.core.options.transfer {
             Transfer::Copy => true,
-            Transfer::Auto => range.len < SPLICE_BYTES_MIN,
+            Transfer::Auto => range.len < SENDFILE_BYTES_MIN,
             Transfer::Sendfile | Transfer::Splice => false,
         }
     }
@@ -169,40 +170,34 @@ impl<'a, S: Service> Sender<'a, S> {
         Ok(())
     }
 
-    /// Sends what can be sent without waiting, if one call can send all of the range. Whatever stands in the way of that is met again by `sendfile`.
-    fn sendfile_at_once(&mut self, range: &FileRange) -> Result<usize, SendError> {
-        let is_one_call = self.filled == 0 && (1..=SPLICE_QUANTUM_BYTES).contains(&range.len);
-        if !is_one_call || !ReadAhead::new(range).is_ready(&self.core.traffic, 0, range.len).map_err(SendError::File)? {
+    /// Sends what can be sent without waiting, if the range is one piece. Whatever stands in the way of that is met again by `send_pages`.
+    fn send_pages_at_once(&mut self, range: &FileRange) -> Result<usize, SendError> {
+        let is_one_piece = self.filled == 0 && (1..=PAGES_QUANTUM_BYTES).contains(&range.len);
+        if !is_one_piece || !ReadAhead::new(range).is_ready(&self.core.traffic, 0, range.len).map_err(SendError::File)? {
             return Ok(0);
         }
-        let Ok(sent) = self.socket.try_sendfile(&range.file, range.position, range.len) else { return Ok(0) };
-        add(&self.core.traffic.file_bytes_spliced, sent);
-        add(&self.core.traffic.bytes_sent, sent);
+        let Ok(sent) = self.try_pages(range, 0, range.len) else { return Ok(0) };
         whole(sent, range)
     }
 
-    async fn sendfile(&mut self, range: FileRange) -> Result<(), SendError> {
+    async fn send_pages(&mut self, range: FileRange) -> Result<(), SendError> {
         self.flush(true).await?;
         let mut done = 0;
         let mut ahead = ReadAhead::new(&range);
         while done < range.len {
-            let quantum = SPLICE_QUANTUM_BYTES.min(range.len - done);
+            let quantum = PAGES_QUANTUM_BYTES.min(range.len - done);
             ahead.ensure(&self.core.traffic, done, quantum).await.map_err(SendError::File)?;
-            let position = range.position + done as u64;
-            match self.socket.try_sendfile(&range.file, position, quantum) {
-                Ok(sent) => {
-                    done += whole(sent, &range)?;
-                    add(&self.core.traffic.file_bytes_spliced, sent);
-                    add(&self.core.traffic.bytes_sent, sent);
-                }
+            match self.try_pages(&range, done, quantum) {
+                Ok(sent) => done += whole(sent, &range)?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     let mut next = vec![0; WAIT_BYTES.min(quantum)];
                     // In memory, as far as `ensure` could tell.
-                    let read = whole(range.file.read_at(&mut next, position).map_err(SendError::File)?, &range)?;
+                    let read = range.file.read_at(&mut next, range.position + done as u64).map_err(SendError::File)?;
+                    let read = whole(read, &range)?;
                     done += self.wait_for_room(&next[..read]).await?;
                 }
                 Err(error) if is_transient(&error) => {}
-                // sendfile(2): EINVAL and ENOSYS where the file system has no way to do it.
+                // sendfile(2), splice(2): EINVAL and ENOSYS where the file system has no way to do it.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
                     return self.copy(range.part(done, range.len)).await;
                 }
@@ -215,51 +210,38 @@ impl<'a, S: Service> Sender<'a, S> {
         Ok(())
     }
 
-    async fn splice(&mut self, range: FileRange) -> Result<(), SendError> {
-        self.flush(true).await?;
-        let mut pipe = match self.core.pipes.borrow_mut().pop() {
-            Some(pipe) => pipe,
-            None => Pipe::new().map_err(SendError::File)?,
+    /// Sends pages of the range, as many as the socket takes now of `len` bytes from `done` on.
+    fn try_pages(&mut self, range: &FileRange, done: usize, len: usize) -> io::Result<usize> {
+        let position = range.position + done as u64;
+        let sent = match self.pipe_for(len) {
+            Some(mut pipe) => {
+                let sent = self.socket.try_splice(&mut pipe, &range.file, position, len, done + len < range.len);
+                // What the socket did not take goes with its pipe.
+                self.core.pipe.set(Some(pipe).filter(Pipe::is_empty));
+                sent
+            }
+            None => self.socket.try_sendfile(&range.file, position, len),
         };
-        // `filled` bytes of the range went into the pipe, and `done` of them came out of it.
-        let (mut filled, mut done) = (0, 0);
-        let mut ahead = ReadAhead::new(&range);
-        while done < range.len {
-            if pipe.held() == 0 {
-                let quantum = SPLICE_QUANTUM_BYTES.min(range.len - filled);
-                ahead.ensure(&self.core.traffic, filled, quantum).await.map_err(SendError::File)?;
-                match pipe.try_fill(&range.file, range.position + filled as u64, quantum) {
-                    Ok(moved) => filled += whole(moved, &range)?,
-                    Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
-                        return self.copy(range.part(done, range.len)).await;
-                    }
-                    Err(error) => return Err(SendError::File(error)),
-                }
+        match &sent {
+            Ok(sent) => {
+                add(&self.core.traffic.file_bytes_spliced, *sent);
+                add(&self.core.traffic.bytes_sent, *sent);
+                self.was_full |= *sent < len;
             }
-            match self.socket.try_splice(&mut pipe, filled < range.len) {
-                Ok(sent) => {
-                    done += sent;
-                    add(&self.core.traffic.file_bytes_spliced, sent);
-                    add(&self.core.traffic.bytes_sent, sent);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let mut next = vec![0; WAIT_BYTES];
-                    let read = pipe.read(&mut next).map_err(SendError::File)?;
-                    done += self.wait_for_room(&next[..read]).await?;
-                }
-                Err(error) if is_transient(&error) => {}
-                Err(error) => return Err(blame(error)),
-            }
-            if done < range.len {
-                self.give_way().await;
-            }
+            Err(error) => self.was_full |= error.kind() == ErrorKind::WouldBlock,
         }
-        assert_eq!(pipe.held(), 0, "bytes of one answer must not be left for the next");
-        let mut pipes = self.core.pipes.borrow_mut();
-        if pipes.len() < super::connections::POOLED_PIPES_MAX {
-            pipes.push(pipe);
-        }
-        Ok(())
+        sent
+    }
+
+    /// The core's pipe, if pages are to go through one. None either while there are no descriptors for it.
+    fn pipe_for(&self, len: usize) -> Option<Pipe> {
+        let is_wanted = match self.core.options.transfer {
+            Transfer::Splice => true,
+            // What a full socket leaves in the pipe was moved there for nothing.
+            Transfer::Auto => len >= SPLICE_BYTES_MIN && !self.was_full,
+            Transfer::Sendfile | Transfer::Copy => false,
+        };
+        if is_wanted { self.core.pipe.take().or_else(|| Pipe::new().ok()) } else { None }
     }
 
     /// The socket is full: hands it the next bytes by hand, which waits until it has room.

@@ -45,7 +45,7 @@ pub struct ServeFlags {
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
 
-    /// How fetched bytes get from the page cache to the socket: auto, splice or copy [default: auto]
+    /// How fetched bytes get from the page cache to the socket: auto, sendfile, splice or copy [default: auto]
     #[arg(long, value_name = "HOW")]
     pub fetch_transfer: Option<String>,
 

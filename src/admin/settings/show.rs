@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{FetchTransfer, Settings, show_cpu_list};
+use super::{Settings, show_cpu_list};
 use crate::cluster::image::Advertise;
 
 /// One setting in effect.
@@ -24,11 +24,6 @@ impl Settings {
             Advertise::PerCore => "per-core",
             Advertise::PerNode => "per-node",
         };
-        let fetch_transfer = match self.fetch_transfer {
-            FetchTransfer::Auto => "auto",
-            FetchTransfer::Splice => "splice",
-            FetchTransfer::Copy => "copy",
-        };
         let own = [
             ("listen", self.listen.to_string()),
             ("cores", show_cpu_list(&self.cpus)),
@@ -38,7 +33,7 @@ impl Settings {
             ("data-dir", path(&self.data_dir)),
             ("node-id", self.node_id.to_string()),
             ("rack", self.rack.clone().unwrap_or_default()),
-            ("fetch-transfer", fetch_transfer.into()),
+            ("fetch-transfer", self.fetch_transfer.to_string()),
             ("spin-us", self.spin.as_micros().to_string()),
             ("histograms-dir", self.histograms_dir.as_deref().map(path).unwrap_or_default()),
             ("log-level", self.log_level.clone()),

@@ -1,88 +1,66 @@
-//! A pipe between a file and a socket, for splice(2).
+//! A pipe between files and sockets, for splice(2).
 //!
-//! On a core's thread. Invariant: `held` bytes of the file are in the pipe, and they go to the socket before any other byte.
+//! On a core's thread. A call fills the pipe from a file and empties it into a socket; it is left with bytes in it only if the socket took less.
 
-use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
 use crate::io::File;
 
-/// What a pipe should hold (F_SETPIPE_SZ); a user without privileges may have pipes of 1 MiB in all.
-const PIPE_BYTES: libc::c_int = 512 * 1024;
+/// What a pipe should hold (F_SETPIPE_SZ): the most that users without privileges may have. It has room for so many pages, full or not.
+const PIPE_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug)]
 pub struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
+    /// Bytes in the pipe.
     held: usize,
 }
 
 impl Pipe {
-    /// A pipe of up to 512 KiB; smaller where the system's limits say so.
+    /// A pipe of 1 MiB; smaller where the system's limits say so, which costs more calls.
     ///
     /// # Errors
     /// No descriptors left.
     pub fn new() -> io::Result<Pipe> {
-        let mut ends: [RawFd; 2] = [-1; 2];
-        // SAFETY: the kernel writes two descriptors into the array of two.
-        if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC) } != 0 {
-            return Err(io::Error::last_os_error());
+        let (read, write) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
+        // A refusal leaves what the kernel gives everybody.
+        let _ = fcntl_setpipe_size(&write, PIPE_BYTES);
+        Ok(Pipe { read, write, held: 0 })
+    }
+
+    /// Whether the pipe can be used again. Otherwise its bytes were not sent, and go with it.
+    pub fn is_empty(&self) -> bool {
+        self.held == 0
+    }
+
+    /// Moves pages of a file to a socket that is O_NONBLOCK: all `len` bytes, or as many as it takes now. 0 is the end of the file.
+    pub(super) fn move_pages(&mut self, file: &File, position: u64, len: usize, socket: BorrowedFd<'_>, more: bool) -> io::Result<usize> {
+        assert!(self.is_empty(), "bytes of one answer must not go out with another");
+        let mut moved = 0;
+        while moved < len && self.is_empty() {
+            match self.move_some(file, position + moved as u64, len - moved, socket, more) {
+                Ok(0) => break,
+                Ok(some) => moved += some,
+                Err(error) if moved == 0 => return Err(error),
+                // Whoever goes on meets it again.
+                Err(_) => break,
+            }
         }
-        // SAFETY: pipe2 succeeded: both are open, and nobody else owns them.
-        let pipe = unsafe { Pipe { read: OwnedFd::from_raw_fd(ends[0]), write: OwnedFd::from_raw_fd(ends[1]), held: 0 } };
-        // SAFETY: a plain integer on an open descriptor. A refusal leaves the default of 64 KiB, which works as well.
-        unsafe { libc::fcntl(pipe.write.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE_BYTES) };
-        Ok(pipe)
-    }
-
-    /// Bytes of the file that are in the pipe.
-    pub fn held(&self) -> usize {
-        self.held
-    }
-
-    /// Moves pages of the file into the pipe, without copying. Blocks for pages that are not in memory. 0 is the end of the file.
-    pub fn try_fill(&mut self, file: &File, position: u64, len: usize) -> io::Result<usize> {
-        let mut offset = position as i64;
-        // SAFETY: `offset` is live and writable for the call; the descriptors are open.
-        let moved = unsafe {
-            libc::splice(
-                file.as_fd().as_raw_fd(),
-                &mut offset,
-                self.write.as_raw_fd(),
-                std::ptr::null_mut(),
-                len,
-                libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE,
-            )
-        };
-        let moved = transferred(moved)?;
-        self.held += moved;
         Ok(moved)
     }
 
-    /// Moves what the pipe holds to a socket, which must be O_NONBLOCK.
-    pub(super) fn try_drain(&mut self, socket: RawFd, more: bool) -> io::Result<usize> {
-        let flags = libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE | if more { libc::SPLICE_F_MORE } else { 0 };
-        // SAFETY: null offsets: neither end has a position. The descriptors are open.
-        let moved = unsafe { libc::splice(self.read.as_raw_fd(), std::ptr::null_mut(), socket, std::ptr::null_mut(), self.held, flags) };
-        let moved = transferred(moved)?;
+    fn move_some(&mut self, file: &File, mut position: u64, len: usize, socket: BorrowedFd<'_>, more: bool) -> io::Result<usize> {
+        self.held = splice(file, Some(&mut position), &self.write, None, len, SpliceFlags::NONBLOCK)?;
+        if self.is_empty() {
+            return Ok(0);
+        }
+        let more = if more || self.held < len { SpliceFlags::MORE } else { SpliceFlags::empty() };
+        let moved = splice(&self.read, None, socket, None, self.held, SpliceFlags::NONBLOCK | more)?;
         self.held -= moved;
         Ok(moved)
     }
-
-    /// Copies bytes that are in the pipe out of it.
-    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // SAFETY: `buffer` is borrowed mutably for the call, and the kernel writes at most its length.
-        let read = unsafe { libc::read(self.read.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
-        if read == 0 {
-            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the pipe is empty"));
-        }
-        let read = transferred(read)?;
-        self.held -= read;
-        Ok(read)
-    }
-}
-
-/// The result of a call that returns a count, or −1 and errno.
-fn transferred(result: isize) -> io::Result<usize> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as usize) }
 }

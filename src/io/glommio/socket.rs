@@ -114,12 +114,12 @@ impl Socket {
         Ok(sendfile(self, file, Some(&mut offset), len)?)
     }
 
-    /// Sends what a pipe holds (splice(2)); fill it before with [`Pipe::try_fill`].
+    /// As [`try_sendfile`](Self::try_sendfile), through a pipe (splice(2)). `more`: further bytes follow at once.
     ///
     /// # Errors
-    /// `WouldBlock` if the socket takes nothing now; the peer's reset.
-    pub fn try_splice(&self, pipe: &mut Pipe, more: bool) -> io::Result<usize> {
-        pipe.try_drain(self.stream.as_raw_fd(), more)
+    /// As there.
+    pub fn try_splice(&self, pipe: &mut Pipe, file: &File, position: u64, len: usize, more: bool) -> io::Result<usize> {
+        pipe.move_pages(file, position, len, self.as_fd(), more)
     }
 }
 

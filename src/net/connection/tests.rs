@@ -547,19 +547,21 @@ fn a_slow_reader_gets_ranges_that_one_call_could_send() {
     const RANGE_BYTES: usize = 400_000;
     const REQUESTS: usize = 60;
     let (_directory, file, bytes) = file();
-    let options = ConnectionOptions { transfer: Transfer::Sendfile, ..ConnectionOptions::default() };
-    let broker = start(Setup { file: Some(file), options, ..Setup::default() });
-    let mut stream = broker.connect();
-    for number in 0..REQUESTS {
-        stream.write_all(&request(b'f', &[number as u32, RANGE_BYTES as u32], 0)).unwrap();
+    for transfer in [Transfer::Sendfile, Transfer::Splice, Transfer::Auto] {
+        let options = ConnectionOptions { transfer, ..ConnectionOptions::default() };
+        let broker = start(Setup { file: Some(file.clone()), options, ..Setup::default() });
+        let mut stream = broker.connect();
+        for number in 0..REQUESTS {
+            stream.write_all(&request(b'f', &[number as u32, RANGE_BYTES as u32], 0)).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        for number in 0..REQUESTS {
+            let range = &bytes[number..number + RANGE_BYTES];
+            assert!(receive(&mut stream) == [&b"<"[..], range, b"|", range, b">"].concat(), "answer {number}, {transfer}");
+        }
+        drop(stream);
+        assert!(broker.stop()("sends_blocked") > 0, "the socket was never full: the test needs more");
     }
-    std::thread::sleep(Duration::from_millis(100));
-    for number in 0..REQUESTS {
-        let range = &bytes[number..number + RANGE_BYTES];
-        assert!(receive(&mut stream) == [&b"<"[..], range, b"|", range, b">"].concat(), "answer {number}");
-    }
-    drop(stream);
-    assert!(broker.stop()("sends_blocked") > 0, "the socket was never full: the test needs more");
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn files_go_out_by_sendfile_and_by_splice_as_far_as_the_socket_takes_them() {
         let file = file_of(&bytes);
         run_here(async {
             let (mut socket, mut client) = pair().await;
-            let mut pipe = Pipe::new().unwrap();
+            let mut pipe = None;
             let reader = std::thread::spawn(move || {
                 std::thread::sleep(Duration::from_millis(50));
                 let mut received = Vec::new();
@@ -96,10 +96,11 @@ fn files_go_out_by_sendfile_and_by_splice_as_far_as_the_socket_takes_them() {
             let (mut position, mut refused) = (0, 0);
             while position < LEN {
                 let result = if by_pipe {
-                    if pipe.held() == 0 {
-                        pipe.try_fill(&file, position as u64, LEN - position).unwrap();
-                    }
-                    socket.try_splice(&mut pipe, true)
+                    let used = pipe.get_or_insert_with(|| Pipe::new().unwrap());
+                    let result = socket.try_splice(used, &file, position as u64, LEN - position, false);
+                    assert_eq!(used.is_empty(), result.as_ref().is_ok_and(|sent| *sent == LEN - position));
+                    pipe = pipe.filter(Pipe::is_empty);
+                    result
                 } else {
                     socket.try_sendfile(&file, position as u64, LEN - position)
                 };
@@ -110,14 +111,13 @@ fn files_go_out_by_sendfile_and_by_splice_as_far_as_the_socket_takes_them() {
                         refused += 1;
                         // The next bytes by hand, which waits for room.
                         let mut next = [0; 4096];
-                        let count = if by_pipe { pipe.read(&mut next).unwrap() } else { file.read_at(&mut next, position as u64).unwrap() };
+                        let count = file.read_at(&mut next, position as u64).unwrap();
                         socket.write_all(&next[..count]).await.unwrap();
                         position += count;
                     }
                 }
             }
             assert!(refused > 0, "6 MiB fitted into the socket's buffers: the test needs more");
-            assert_eq!(pipe.held(), 0);
             drop(socket);
             assert!(reader.join().unwrap() == bytes, "by_pipe {by_pipe}");
         });
