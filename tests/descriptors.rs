@@ -59,43 +59,6 @@ fn an_idle_partition_takes_one_descriptor() {
     broker.wait_until(|broker| open_descriptors(broker) - before <= PARTITIONS + UNRELATED_MAX);
 }
 
-/// The ends of pipes that the broker has open.
-fn pipe_ends(broker: &Broker) -> usize {
-    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", broker.pid())).expect("the process is ours");
-    let targets = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
-    targets.filter(|target| target.to_string_lossy().starts_with("pipe:")).count()
-}
-
-fn limit_descriptors(broker: &Broker, soft: usize) {
-    let limited = Command::new("prlimit").args(["--pid", &broker.pid().to_string(), &format!("--nofile={soft}:")]).status();
-    assert!(limited.expect("prlimit is there").success());
-}
-
-/// Large pieces go through a pipe of the core, which is made when the first one goes.
-#[test]
-fn readers_get_large_batches_when_no_descriptor_is_left_for_a_pipe() {
-    let mut broker = Broker::start(&[]);
-    let mut connection = broker.connect(0);
-    ask::create_topic(&mut connection, "t", 1, &[]);
-    let values = [vec![1; 300_000], vec![2; 300_000], vec![3; 300_000]];
-    for value in &values {
-        ask::write(&mut connection, "t", 0, &[value]);
-    }
-    let expected: Vec<(i64, Vec<u8>)> = (0..).zip(values).collect();
-    let before = pipe_ends(&broker);
-
-    limit_descriptors(&broker, 3);
-    assert_eq!(ask::read(&mut connection, "t", 0, 0), expected);
-    assert_eq!(pipe_ends(&broker), before);
-
-    limit_descriptors(&broker, DESCRIPTORS);
-    // What a full socket leaves in a pipe goes with it, until the kernel has given the connection larger buffers.
-    broker.wait_until(|broker| {
-        assert_eq!(ask::read(&mut connection, "t", 0, 0), expected);
-        pipe_ends(broker) == before + 2
-    });
-}
-
 #[test]
 fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
     let directory = fresh_dir();

@@ -48,9 +48,9 @@ pub const QUOTA_CLIENTS_MAX: usize = 10_000;
 pub const QUOTA_EXCHANGE_MS: u64 = 100;
 /// The most a fetch answer carries, Kafka's `fetch.max.bytes` of a broker.
 pub const FETCH_RESPONSE_BYTES_MAX: usize = 55 * 1024 * 1024;
-/// With `--fetch-transfer auto`, ranges below this are copied and larger ones go by sendfile.
+/// With `--fetch-transfer auto`, ranges below this are copied and larger ones go as pages.
 pub const SENDFILE_BYTES_MIN: usize = 32 * 1024;
-/// With `--fetch-transfer auto`, pieces of this size and more go by splice. MEASURED: below it, sendfile costs as little.
+/// With `--fetch-transfer auto`, pieces of this size and more go by splice, smaller ones by sendfile. MEASURED: at this size both cost the same.
 pub const SPLICE_BYTES_MIN: usize = 256 * 1024;
 /// A core sends at most so much of a file in one piece.
 pub const PAGES_QUANTUM_BYTES: usize = 512 * 1024;

@@ -7,12 +7,12 @@ use std::fmt;
 /// How ranges of files are sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transfer {
-    /// Small ranges are copied, larger ones go by sendfile(2), and large pieces by splice(2).
+    /// Ranges below 32 KiB are copied, larger ones go by sendfile(2), and pieces of 256 KiB and more by splice(2), as below.
     #[default]
     Auto,
     /// sendfile(2) for every range, however small.
     Sendfile,
-    /// splice(2) for every range, through a pipe of the core; by sendfile while no descriptors are left for one.
+    /// splice(2) for every range, through a pipe of the core; by sendfile where the host gives no pipe, and to sockets that were full.
     Splice,
     /// Read into memory and written: the most CPU, and no surprise on any file system.
     Copy,

@@ -56,6 +56,7 @@ pub(super) async fn serve<S: Service>(core: &Connections<S>, socket: Socket, inf
         turn_requests: 0,
         waits_by_ring: 0,
         muted_until_ns: 0,
+        was_full: false,
     };
     let end = connection.run().await;
     match end {
@@ -84,6 +85,8 @@ struct Connection<'a, S: Service> {
     waits_by_ring: u32,
     /// Before this nothing is read. 0: not muted.
     muted_until_ns: u64,
+    /// The socket took no more pages when answers were last sent.
+    was_full: bool,
 }
 
 /// What ended a wait.
@@ -191,7 +194,7 @@ impl<S: Service> Connection<'_, S> {
         }
         let mut sent = self.core.spare_sent.take();
         let mut mute_ms = 0;
-        let mut sender = Sender::new(self.core, &mut self.socket, &self.control.activity);
+        let mut sender = Sender::new(self.core, &mut self.socket, &self.control.activity, self.was_full);
         let closed = loop {
             match front {
                 Front::Ready(answer) => {
@@ -205,6 +208,7 @@ impl<S: Service> Connection<'_, S> {
             front = self.outbox.pop();
         };
         sender.flush(false).await.map_err(end_of)?;
+        self.was_full = sender.is_full();
         let sent_ns = monotonic_ns();
         self.control.activity.moved(sent_ns);
         add(&self.core.traffic.answers, sent.iter().map(|sent| sent.answers).sum());

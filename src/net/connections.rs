@@ -45,8 +45,8 @@ pub struct Connections<S: Service> {
     pub(super) service: Rc<S>,
     pub(super) options: ConnectionOptions,
     pub(super) buffers: Rc<Buffers>,
-    /// Empty; made when it is first needed.
-    pub(super) pipe: Cell<Option<Pipe>>,
+    /// None where the host gives none: then pages go by sendfile.
+    pub(super) pipe: Option<Pipe>,
     pub(super) traffic: Traffic,
     /// Lists that are empty between turns, kept for their memory.
     pub(super) spare_replies: Cell<Vec<Reply>>,
@@ -62,11 +62,12 @@ pub struct Connections<S: Service> {
 impl<S: Service> Connections<S> {
     pub fn new(service: Rc<S>, options: ConnectionOptions) -> Rc<Connections<S>> {
         assert!(options.connections_max <= CONNECTIONS_PER_CORE_MAX);
+        let pipe = Pipe::new().inspect_err(|error| tracing::info!(%error, "this core has no pipe: large pieces go by sendfile"));
         Rc::new(Connections {
             service,
             options,
             buffers: Rc::new(Buffers::new()),
-            pipe: Cell::default(),
+            pipe: pipe.ok(),
             traffic: Traffic::default(),
             spare_replies: Cell::default(),
             spare_sent: Cell::default(),

@@ -38,13 +38,14 @@ pub(super) struct Sender<'a, S: Service> {
     /// Bytes that wait for company: `gathered[..filled]`. Empty while none do.
     gathered: Box<[u8]>,
     filled: usize,
-    /// The socket did not take all the pages that it was given in this round.
+    /// The socket took no more pages in the round before, and in this one.
     was_full: bool,
+    is_full: bool,
 }
 
 impl<'a, S: Service> Sender<'a, S> {
-    pub(super) fn new(core: &'a Connections<S>, socket: &'a mut Socket, activity: &'a Activity) -> Sender<'a, S> {
-        Sender { core, socket, activity, gathered: Box::default(), filled: 0, was_full: false }
+    pub(super) fn new(core: &'a Connections<S>, socket: &'a mut Socket, activity: &'a Activity, was_full: bool) -> Sender<'a, S> {
+        Sender { core, socket, activity, gathered: Box::default(), filled: 0, was_full, is_full: false }
     }
 
     /// Adds an answer. Its last bytes may still wait for `flush` afterwards.
@@ -68,6 +69,11 @@ impl<'a, S: Service> Sender<'a, S> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the socket took no more pages for a while.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// Sends what was gathered. `more`: further bytes follow at once.
@@ -214,34 +220,27 @@ impl<'a, S: Service> Sender<'a, S> {
     fn try_pages(&mut self, range: &FileRange, done: usize, len: usize) -> io::Result<usize> {
         let position = range.position + done as u64;
         let sent = match self.pipe_for(len) {
-            Some(mut pipe) => {
-                let sent = self.socket.try_splice(&mut pipe, &range.file, position, len, done + len < range.len);
-                // What the socket did not take goes with its pipe.
-                self.core.pipe.set(Some(pipe).filter(Pipe::is_empty));
-                sent
-            }
+            Some(pipe) => self.socket.try_splice(pipe, &range.file, position, len, done + len < range.len),
             None => self.socket.try_sendfile(&range.file, position, len),
         };
         match &sent {
             Ok(sent) => {
                 add(&self.core.traffic.file_bytes_spliced, *sent);
                 add(&self.core.traffic.bytes_sent, *sent);
-                self.was_full |= *sent < len;
             }
-            Err(error) => self.was_full |= error.kind() == ErrorKind::WouldBlock,
+            Err(error) => self.is_full |= error.kind() == ErrorKind::WouldBlock,
         }
         sent
     }
 
-    /// The core's pipe, if pages are to go through one. None either while there are no descriptors for it.
-    fn pipe_for(&self, len: usize) -> Option<Pipe> {
+    /// The core's pipe, if pages are to go through one. What a full socket does not take was moved there for nothing.
+    fn pipe_for(&self, len: usize) -> Option<&'a Pipe> {
         let is_wanted = match self.core.options.transfer {
             Transfer::Splice => true,
-            // What a full socket leaves in the pipe was moved there for nothing.
-            Transfer::Auto => len >= SPLICE_BYTES_MIN && !self.was_full,
+            Transfer::Auto => len >= SPLICE_BYTES_MIN,
             Transfer::Sendfile | Transfer::Copy => false,
         };
-        if is_wanted { self.core.pipe.take().or_else(|| Pipe::new().ok()) } else { None }
+        self.core.pipe.as_ref().filter(|_| is_wanted && !self.was_full && !self.is_full)
     }
 
     /// The socket is full: hands it the next bytes by hand, which waits until it has room.

@@ -173,7 +173,7 @@ impl Broker {
     ///
     /// # Panics
     /// If the broker ends meanwhile, or after [`PATIENCE`].
-    pub fn wait_until(&mut self, mut condition: impl FnMut(&Broker) -> bool) {
+    pub fn wait_until(&mut self, condition: impl Fn(&Broker) -> bool) {
         let begun = Instant::now();
         while !condition(self) {
             assert!(self.is_running(), "the broker has ended:\n{}", self.said());

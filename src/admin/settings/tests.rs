@@ -37,7 +37,7 @@ const TEXTS: &[(&str, [&str; 3])] = &[
     ("advertised-port", ["1001", "1002", "1003"]),
     ("cores", ["0", "0-1", "0-2"]),
     ("data-dir", ["/file", "/environment", "/flag"]),
-    ("fetch-transfer", ["auto", "copy", "splice"]),
+    ("fetch-transfer", ["copy", "sendfile", "splice"]),
     ("histograms-dir", ["/h/file", "/h/environment", "/h/flag"]),
     ("listen", ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]),
     ("log-level", ["error", "warn", "debug"]),

@@ -118,7 +118,7 @@ impl Socket {
     ///
     /// # Errors
     /// As there.
-    pub fn try_splice(&self, pipe: &mut Pipe, file: &File, position: u64, len: usize, more: bool) -> io::Result<usize> {
+    pub fn try_splice(&self, pipe: &Pipe, file: &File, position: u64, len: usize, more: bool) -> io::Result<usize> {
         pipe.move_pages(file, position, len, self.as_fd(), more)
     }
 }
