@@ -71,7 +71,7 @@ impl<'a, S: Service> Sender<'a, S> {
         Ok(())
     }
 
-    /// Whether the socket took no more pages for a while.
+    /// Whether the socket took no more pages at some time in this round.
     pub(super) fn is_full(&self) -> bool {
         self.is_full
     }

@@ -42,7 +42,8 @@ impl Pipe {
         let held = splice(file, Some(&mut from), &self.write, None, len, SpliceFlags::NONBLOCK)?;
         let more = if more || held < len { SpliceFlags::MORE } else { SpliceFlags::empty() };
         let (moved, refusal) = self.empty_into(socket, held, more);
-        self.empty_into(self.nowhere.as_fd(), held - moved, SpliceFlags::empty());
+        let (dropped, _) = self.empty_into(self.nowhere.as_fd(), held - moved, SpliceFlags::empty());
+        assert_eq!(moved + dropped, held, "what stays in the pipe would go out with another answer");
         match refusal {
             Some(error) if moved == 0 => Err(error.into()),
             // Whoever goes on meets it again.
