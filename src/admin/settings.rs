@@ -198,7 +198,7 @@ fn parse_advertise(text: &str) -> Result<Advertise, String> {
 }
 
 fn parse_fetch_transfer(text: &str) -> Result<Transfer, String> {
-    Transfer::parse(text).ok_or_else(|| format!("expected {}", Transfer::ALL.map(Transfer::name).join(", ")))
+    Transfer::parse(text).ok_or_else(|| format!("expected one of {}", Transfer::ALL.map(Transfer::name).join(", ")))
 }
 
 fn parse_spin(text: &str) -> Result<Duration, String> {
