@@ -209,7 +209,11 @@ impl<S: Service> Connection<'_, S> {
         };
         sender.flush(false).await.map_err(end_of)?;
         self.was_full = sender.is_full();
+        let is_small = sender.is_small();
         let sent_ns = monotonic_ns();
+        if is_small {
+            self.core.large_turns.served_another(sent_ns);
+        }
         self.control.activity.moved(sent_ns);
         add(&self.core.traffic.answers, sent.iter().map(|sent| sent.answers).sum());
         for answer in sent.drain(..) {

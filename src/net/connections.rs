@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::buffers::Buffers;
 use super::connection::serve;
 use super::idle::Activity;
+use super::large_turns::LargeTurns;
 use super::ring_looks::RingLooks;
 use super::service::{ConnectionInfo, Reply, Sent, Service};
 use super::traffic::{Traffic, add};
@@ -52,6 +53,7 @@ pub struct Connections<S: Service> {
     pub(super) spare_replies: Cell<Vec<Reply>>,
     pub(super) spare_sent: Cell<Vec<Sent>>,
     pub(super) ring_looks: RingLooks,
+    pub(super) large_turns: LargeTurns,
     open: RefCell<HashMap<u64, Rc<Control>>>,
     next_id: Cell<u64>,
     state: Cell<Stop>,
@@ -72,6 +74,7 @@ impl<S: Service> Connections<S> {
             spare_replies: Cell::default(),
             spare_sent: Cell::default(),
             ring_looks: RingLooks::default(),
+            large_turns: LargeTurns::default(),
             open: RefCell::default(),
             next_id: Cell::new(0),
             state: Cell::new(Stop::No),

@@ -11,6 +11,7 @@
 //! | `inbox` | bytes received, cut into frames where they lie |
 //! | `outbox` | answers not sent yet, in the order of their requests |
 //! | `read_ahead` | what is to be sent, and what lies behind it, brought into memory |
+//! | `large_turns` | large pieces one at a time, while others are served |
 //! | `ring_looks` | looks at the ring that connections share |
 //! | `sender` | answers to bytes on the wire: gather, copy, sendfile, splice |
 //! | `buffers` | the memory that a core's connections share |
@@ -23,6 +24,7 @@ mod connection;
 pub mod connections;
 mod idle;
 mod inbox;
+mod large_turns;
 mod outbox;
 mod read_ahead;
 pub mod received;

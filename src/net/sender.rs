@@ -1,12 +1,14 @@
 //! Sends answers: bytes gathered into as few writes as possible, ranges of files in the way that `Transfer` says.
 //!
 //! On a core's thread. Invariants: bytes leave in order, whoever has to wait; file pages go to a splicing call only after they were found, or brought, into
-//! memory, because that call would block the core; no more than one quantum of a range is sent between two looks at the mesh and the ring.
+//! memory, because that call would block the core; no more than one quantum of a range is sent between two looks at the mesh and the ring, and while others are served
+//! no more than one large piece of all ranges of the core.
 
 use std::io::{self, ErrorKind, IoSlice};
 
 use super::connections::Connections;
 use super::idle::Activity;
+use super::large_turns::{LARGE_BYTES_MIN, TURN_BYTES_MAX};
 use super::read_ahead::ReadAhead;
 use super::response::{Part, Response};
 use super::service::Service;
@@ -41,11 +43,13 @@ pub(super) struct Sender<'a, S: Service> {
     /// The socket took no more pages in the round before, and in this one.
     was_full: bool,
     is_full: bool,
+    /// Nothing large was sent in this round.
+    is_small: bool,
 }
 
 impl<'a, S: Service> Sender<'a, S> {
     pub(super) fn new(core: &'a Connections<S>, socket: &'a mut Socket, activity: &'a Activity, was_full: bool) -> Sender<'a, S> {
-        Sender { core, socket, activity, gathered: Box::default(), filled: 0, was_full, is_full: false }
+        Sender { core, socket, activity, gathered: Box::default(), filled: 0, was_full, is_full: false, is_small: true }
     }
 
     /// Adds an answer. Its last bytes may still wait for `flush` afterwards.
@@ -57,13 +61,11 @@ impl<'a, S: Service> Sender<'a, S> {
                 Part::Bytes(bytes) => self.send_bytes(&bytes, rest.peek()).await?,
                 Part::File(range) if self.is_copied(&range) => self.copy(range).await?,
                 Part::File(range) => {
+                    self.is_small &= range.len < LARGE_BYTES_MIN;
                     let done = self.send_pages_at_once(&range)?;
-                    if done > 0 && done < range.len {
-                        self.give_way().await;
-                    }
                     if done < range.len {
                         // Large: kept out of the size of every connection's task.
-                        Box::pin(self.send_pages(range.part(done, range.len))).await?;
+                        Box::pin(self.send_pages(&range, done)).await?;
                     }
                 }
             }
@@ -74,6 +76,11 @@ impl<'a, S: Service> Sender<'a, S> {
     /// Whether the socket took no more pages at some time in this round.
     pub(super) fn is_full(&self) -> bool {
         self.is_full
+    }
+
+    /// Whether nothing large was sent in this round.
+    pub(super) fn is_small(&self) -> bool {
+        self.is_small
     }
 
     /// Sends what was gathered. `more`: further bytes follow at once.
@@ -176,30 +183,42 @@ impl<'a, S: Service> Sender<'a, S> {
         Ok(())
     }
 
-    /// Sends what can be sent without waiting, if the range is one piece. Whatever stands in the way of that is met again by `send_pages`.
+    /// Sends what can be sent without waiting, if the range is one piece that need not wait for its turn. Whatever stands in the way of that is met again by `send_pages`.
     fn send_pages_at_once(&mut self, range: &FileRange) -> Result<usize, SendError> {
         let is_one_piece = self.filled == 0 && (1..=PAGES_QUANTUM_BYTES).contains(&range.len);
-        if !is_one_piece || !ReadAhead::new(range).is_ready(&self.core.traffic, 0, range.len).map_err(SendError::File)? {
+        let is_now = is_one_piece && !self.core.large_turns.are_for(range.len);
+        if !is_now || !ReadAhead::new(range).is_ready(&self.core.traffic, 0, range.len).map_err(SendError::File)? {
             return Ok(0);
         }
         let Ok(sent) = self.try_pages(range, 0, range.len) else { return Ok(0) };
         whole(sent, range)
     }
 
-    async fn send_pages(&mut self, range: FileRange) -> Result<(), SendError> {
+    /// Sends the range from `done` on.
+    async fn send_pages(&mut self, range: &FileRange, mut done: usize) -> Result<(), SendError> {
         self.flush(true).await?;
-        let mut done = 0;
-        let mut ahead = ReadAhead::new(&range);
+        let mut ahead = ReadAhead::new(range);
+        let mut is_first = done == 0;
         while done < range.len {
-            let quantum = PAGES_QUANTUM_BYTES.min(range.len - done);
+            let left = range.len - done;
+            let is_in_turn = self.core.large_turns.are_for(left);
+            let quantum = left.min(if is_in_turn { TURN_BYTES_MAX } else { PAGES_QUANTUM_BYTES });
             ahead.ensure(&self.core.traffic, done, quantum).await.map_err(SendError::File)?;
-            match self.try_pages(&range, done, quantum) {
-                Ok(sent) => done += whole(sent, &range)?,
+            let turn = if is_in_turn { Some(self.core.large_turns.take().await) } else { None };
+            add(&self.core.traffic.pieces_in_turn, turn.is_some().into());
+            // With the turn in hand: one piece to a look.
+            if turn.is_some() || !std::mem::take(&mut is_first) {
+                self.give_way().await;
+            }
+            let sent = self.try_pages(range, done, quantum);
+            drop(turn);
+            match sent {
+                Ok(sent) => done += whole(sent, range)?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     let mut next = vec![0; WAIT_BYTES.min(quantum)];
                     // In memory, as far as `ensure` could tell.
                     let read = range.file.read_at(&mut next, range.position + done as u64).map_err(SendError::File)?;
-                    let read = whole(read, &range)?;
+                    let read = whole(read, range)?;
                     done += self.wait_for_room(&next[..read]).await?;
                 }
                 Err(error) if is_transient(&error) => {}
@@ -208,9 +227,6 @@ impl<'a, S: Service> Sender<'a, S> {
                     return self.copy(range.part(done, range.len)).await;
                 }
                 Err(error) => return Err(blame(error)),
-            }
-            if done < range.len {
-                self.give_way().await;
             }
         }
         Ok(())

@@ -565,6 +565,34 @@ fn a_slow_reader_gets_ranges_that_one_call_could_send() {
 }
 
 #[test]
+fn large_pieces_take_turns_while_others_are_served() {
+    const RANGE_BYTES: usize = 3_000_000;
+    let (_directory, file, bytes) = file();
+    for has_others in [false, true] {
+        let broker = start(Setup { file: Some(file.clone()), ..Setup::default() });
+        let mut other = broker.connect();
+        let mut readers: Vec<_> = (0..4).map(|_| broker.connect()).collect();
+        for round in 0..5_u32 {
+            for reader in &mut readers {
+                reader.write_all(&request(b'f', &[round, RANGE_BYTES as u32], 0)).unwrap();
+            }
+            if has_others {
+                let echo = request(b'e', &[round], 0);
+                other.write_all(&echo).unwrap();
+                assert_eq!(receive(&mut other), echo[4..]);
+            }
+            let range = &bytes[round as usize..][..RANGE_BYTES];
+            let expected = [&b"<"[..], range, b"|", range, b">"].concat();
+            for reader in &mut readers {
+                assert!(receive(reader) == expected, "round {round}, others: {has_others}");
+            }
+        }
+        drop((readers, other));
+        assert_eq!(broker.stop()("pieces_in_turn") > 0, has_others);
+    }
+}
+
+#[test]
 fn splice_sends_ranges_of_all_sizes() {
     let (counter, can_be_cold) = fetch_all_sizes(Transfer::Splice, &[], true);
     assert!(counter("file_bytes_spliced") > 0);
