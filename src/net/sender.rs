@@ -216,13 +216,7 @@ impl<'a, S: Service> Sender<'a, S> {
             };
             is_first = false;
             match sent {
-                Ok(sent) => {
-                    done += whole(sent, range)?;
-                    if is_in_turn && sent < len {
-                        // Full, which would be found out in another turn.
-                        done += self.wait_for_room(range, done).await?;
-                    }
-                }
+                Ok(sent) => done += whole(sent, range)?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => done += self.wait_for_room(range, done).await?,
                 Err(error) if is_transient(&error) => {}
                 // sendfile(2), splice(2): EINVAL and ENOSYS where the file system has no way to do it.
@@ -290,7 +284,6 @@ impl<'a, S: Service> Sender<'a, S> {
     /// The socket is full: hands it the next bytes by hand, which waits until it has room.
     async fn wait_for_room(&mut self, range: &FileRange, done: usize) -> Result<usize, SendError> {
         add(&self.core.traffic.sends_blocked, 1);
-        self.is_full = true;
         let mut next = vec![0; WAIT_BYTES.min(range.len - done)];
         // In memory, as far as could be told a moment ago.
         let read = range.file.read_at(&mut next, range.position + done as u64).map_err(SendError::File)?;
