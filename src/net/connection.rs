@@ -209,9 +209,8 @@ impl<S: Service> Connection<'_, S> {
         };
         sender.flush(false).await.map_err(end_of)?;
         self.was_full = sender.is_full();
-        let is_small = sender.is_small();
         let sent_ns = monotonic_ns();
-        if is_small {
+        if sender.is_small() {
             self.core.large_turns.served_another(sent_ns);
         }
         self.control.activity.moved(sent_ns);
